@@ -1,0 +1,263 @@
+"""The surfaces: what a provider, a sink, a scheme, a simulator, the store and the vault promise each other."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, ClassVar, Protocol
+
+from .settings import hosts_in
+from .types import (
+    Answer,
+    Artifact,
+    Call,
+    Delivery,
+    DocumentRef,
+    Inline,
+    Job,
+    Lacking,
+    Listed,
+    More,
+    RawRequest,
+    Receipt,
+    Reply,
+    Request,
+    Save,
+    SourceEvent,
+)
+from .work import (
+    Accepted,
+    Claims,
+    DeliveryRow,
+    EventRow,
+    NewEvent,
+    RefusedCallback,
+    Settled,
+    Settlement,
+    SigningRow,
+    Wish,
+)
+
+Clock = Callable[[], float]
+Step = Call | Save | Inline | Lacking | More | Listed
+Steps = Generator[Step, Answer, None]
+"""A flow of requests: `Call` and `Save` are sent their Answer; what is sent for the other steps means nothing."""
+
+ANSWER_LIMIT = 1024 * 1024
+
+
+class Scheme(Protocol):
+    """How a source proves that a callback is genuine. Pure."""
+
+    @property
+    def signs(self) -> bool:
+        """False where anybody could have sent it (`alg = "none"`): the callback is then a hint."""
+
+    def verify(self, request: RawRequest, now: float) -> str:
+        """The fingerprint of the secret that verified. Raises NotGenuine, and nothing else, for every bad input."""
+
+    def mask(self, request: RawRequest) -> RawRequest:
+        """The request with every value that served as a secret replaced by its fingerprint."""
+
+
+class Provider(ABC):
+    """One sender. Pure: functions of bytes and settings; the host does the I/O."""
+
+    Settings: ClassVar[type]
+    deadline: ClassVar[float] = 10.0
+    """Seconds after which the sender gives up on us."""
+    guide: ClassVar[str] = ""
+    """Markdown: how to set the callback up at the provider, and a configuration to paste."""
+
+    def __init__(self, source: str, settings: Any, public_url: str = "") -> None:
+        self.source = source
+        self.settings = settings
+        self.public_url = public_url
+
+    @abstractmethod
+    def scheme(self) -> Scheme: ...
+
+    @abstractmethod
+    def parse(self, request: RawRequest) -> list[SourceEvent]:
+        """What the callback says, in our words. ValueError or Permanent where it cannot be understood; Ignored is fine.
+
+        Types that mean nothing to us are returned with Meaning.OTHER, not hidden.
+        """
+
+    def challenge(self, request: RawRequest) -> Reply | None:
+        """The answer to a handshake, None where the request is a callback."""
+        return None
+
+    def acknowledge(self, request: RawRequest) -> Reply:
+        """What the sender expects to hear once the event is on disk."""
+        return Reply()
+
+    def delivery_id(self, request: RawRequest) -> str:
+        """The sender's own id of this event, equal on every retry; "" if there is none. Never raises."""
+        return ""
+
+    def steps(self, ref: DocumentRef) -> Steps:
+        """The requests that bring the parts in `ref.parts`. Raises the errors whose class is the fate."""
+        raise NotImplementedError(f"{type(self).__name__} has no download steps")
+
+    def completed_since(self, when: float) -> Steps:
+        """The requests that list what was completed since `when` (`Listed` steps)."""
+        raise NotImplementedError(f"{type(self).__name__} has no list call")
+
+    def hosts(self) -> frozenset[str]:
+        """`host:port` that are trusted as written and receive credentials."""
+        return hosts_in(self.settings)
+
+    def warnings(self) -> list[str]:
+        """What `check` should say about these settings although they are allowed."""
+        return []
+
+
+class Http(Protocol):
+    """The one HTTP client, already bound to the hosts that its source or sink trusts.
+
+    Raises Retryable (time-outs, resets, DNS, 5xx of a proxy in between), Permanent (forbidden address, certificate,
+    too large, too many redirects) and nothing else. A status is never an error here: the caller reads it.
+    """
+
+    def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
+        """The whole answer; Permanent where its body is larger than `limit` bytes."""
+
+    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
+        """A 2xx body is streamed into `into` and counted in `Answer.size`; any other body comes back as in `call`.
+
+        Fewer bytes than Content-Length promised is Retryable.
+        """
+
+
+class Progress(Protocol):
+    """A sink's memory between tries: at most 8 KB of JSON, durable before `save` returns."""
+
+    def load(self) -> Mapping[str, Any]: ...
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Raises ClaimLost where the delivery belongs to another worker now."""
+
+
+class Sink(ABC):
+    """One destination. Delivering twice leaves one effect, or it says (`create_only = False`) that it cannot promise."""
+
+    Settings: ClassVar[type]
+    create_only: ClassVar[bool] = True
+    proof: ClassVar[str]
+    """How arrival is proved, in words."""
+    max_bytes: ClassVar[int | None] = None
+    """The largest bundle it takes; None = no limit of its own."""
+    guide: ClassVar[str] = ""
+    """Markdown: settings, permissions it needs, what makes its retry harmless, limits."""
+
+    def __init__(self, name: str, settings: Any, http: Http) -> None:
+        self.name = name
+        self.settings = settings
+        self.http = http
+
+    @abstractmethod
+    def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
+        """Raises Retryable, Permanent, Conflict, ArtifactLost or ClaimLost; anything else counts as retryable."""
+
+    @abstractmethod
+    def check(self) -> str:
+        """One sentence on what was found to work; leaves nothing behind. Raises Retryable or Permanent."""
+
+    def hosts(self) -> frozenset[str]:
+        return hosts_in(self.settings)
+
+
+class Simulator(ABC):
+    """A stand-in for a provider: serves its API, signs real callbacks, misbehaves on demand."""
+
+    provider: ClassVar[str]
+    quirks: ClassVar[tuple[str, ...]]
+    """Names that `misbehave` knows."""
+
+    @abstractmethod
+    def wsgi(self) -> Callable[..., Iterable[bytes]]:
+        """The provider's API as a WSGI application."""
+
+    @abstractmethod
+    def source(self, api_base: str) -> dict[str, Any]:
+        """The `[sources.NAME]` table that talks to this simulator when it is served at `api_base`."""
+
+    @abstractmethod
+    def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
+        """A signing completes (a PDF of at least `size` bytes): the signed callbacks, in the order they are sent."""
+
+    @abstractmethod
+    def document_bytes(self, document: str, part: str = "document") -> bytes:
+        """What a correct download of that part yields."""
+
+    @abstractmethod
+    def misbehave(self, quirk: str, *, times: int = 1) -> None:
+        """The next `times` requests or callbacks that can, show the quirk."""
+
+
+class VaultWriter(Protocol):
+    def write(self, chunk: bytes, /) -> object: ...
+
+    def commit(self) -> Artifact:
+        """Bytes and name are on disk (fsync of file and directory) when this returns."""
+
+
+class Vault(Protocol):
+    """Content-addressed bytes. OSError "no space" and the like are Retryable."""
+
+    @property
+    def shared(self) -> bool:
+        """True where every worker on every machine sees the same bytes."""
+
+    def writer(self) -> AbstractContextManager[VaultWriter]:
+        """Leaving without `commit` leaves nothing behind."""
+
+    def open(self, artifact: Artifact) -> BinaryIO:
+        """Reads raise ArtifactLost where the bytes are gone or, at the end, turn out to be others."""
+
+    def has(self, sha256: str) -> bool: ...
+
+
+class Store(Protocol):
+    """The durable state machine. Every write is committed when the call returns; StoreUnavailable otherwise."""
+
+    def accept(self, event: NewEvent, timeout: float) -> Accepted: ...
+
+    def refuse(self, refused: RefusedCallback, keep: int) -> None:
+        """Keeps the newest `keep` per source."""
+
+    def claim(self, wish: Wish) -> Claims: ...
+
+    def settle(self, settlement: Settlement) -> Settled: ...
+
+    def renew(self, jobs: Iterable[Job], lease: float) -> frozenset[str]:
+        """Lengthens the leases that are still ours; returns the ids of jobs that were lost."""
+
+    def give_back(self, jobs: Iterable[Job]) -> None:
+        """The jobs wait again at once, at no cost to their tries."""
+
+    def holds(self, job: Job) -> bool:
+        """Is the claim still ours, and its lease not over?"""
+
+    def save_progress(self, job: Job, state: Mapping[str, Any]) -> None:
+        """Raises ClaimLost."""
+
+    def event(self, event_id: str) -> EventRow: ...
+
+    def signing(self, signing_id: str) -> SigningRow: ...
+
+    def delivery(self, delivery_id: str) -> DeliveryRow: ...
+
+    def sweep(self, worker: str) -> Mapping[str, int]:
+        """Expired leases back or buried; old rows purged. Only the worker that holds the sweep lease acts."""
+
+    def wait(self, timeout: float) -> None:
+        """Returns early when new work may have come."""
+
+    def now(self) -> float:
+        """The database's clock."""
+
+    def ready(self) -> str:
+        """ "" or the reason why nothing can be accepted."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,35 @@
+"""When to try again: a pure rule over a schedule that stands in the configuration, visible."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+JITTER = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Delays in seconds. `delays` after a failure (its length bounds the tries), `not_ready` while a file is built.
+
+    `give_up_after` bounds how long "not ready" may last. A `Retry-After` is honoured where it is later than our own
+    delay, and clamped to `longest`, so that nobody parks us for a year.
+    """
+
+    delays: tuple[float, ...] = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+    not_ready: tuple[float, ...] = (5, 10, 20, 40, 60, 120, 300, 900)
+    give_up_after: float = 3 * 86400.0
+    longest: float = 86400.0
+
+    def next_try(self, tries: int, after: float | None, random: Callable[[], float]) -> float | None:
+        """Seconds until the next try after `tries` failed ones; None when they are used up."""
+        if tries > len(self.delays):
+            return None
+        return self._stretched(self.delays[max(tries, 1) - 1], after, random)
+
+    def next_look(self, waits: int, waited: float, after: float | None, random: Callable[[], float]) -> float | None:
+        """Seconds until the next look at a file that was not ready `waits` times over `waited` seconds."""
+        if waited >= self.give_up_after:
+            return None
+        return self._stretched(self.not_ready[min(max(waits, 1), len(self.not_ready)) - 1], after, random)
+
+    def _stretched(self, delay: float, after: float | None, random: Callable[[], float]) -> float:
+        return max(delay * (1 + JITTER * random()), min(after or 0.0, self.longest))

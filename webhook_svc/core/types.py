@@ -1,0 +1,334 @@
+"""The values that travel between the rooms. All frozen; times are Unix seconds (float)."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final
+
+from .errors import Permanent, Retryable
+
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
+
+DOCUMENT: Final = "document"
+CERTIFICATE: Final = "certificate"
+AUDIT: Final = "audit"
+
+
+# --- what arrives -------------------------------------------------------------------------------------------------
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON from foreign bytes; ValueError is the only thing it raises (nesting and huge numbers included)."""
+    try:
+        return json.loads(body)
+    except (RecursionError, UnicodeDecodeError, ValueError) as error:
+        raise ValueError(f"not JSON: {type(error).__name__}") from None
+
+
+def at_path(value: Any, path: str) -> Any:
+    """The value at `/a/b/0` or `a.b.0`; None where the path leads nowhere."""
+    keys = path[1:].split("/") if path.startswith("/") else path.split(".")
+    for key in keys:
+        if path.startswith("/"):
+            key = key.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isascii() and key.isdigit() and len(key) < 9:
+            value = value[int(key)] if int(key) < len(value) else None
+        else:
+            return None
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRequest:
+    """A callback exactly as it arrived. Header names are lower-case, values latin-1 text, repeats kept in order."""
+
+    method: str = "POST"
+    path: str = "/"
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that stands once; None where it is missing or stands twice."""
+        values = self.header_all(name)
+        return values[0] if len(values) == 1 else None
+
+    def header_all(self, name: str) -> list[str]:
+        wanted = name.lower()
+        return [value for key, value in self.headers if key == wanted]
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError and nothing else."""
+        return parse_json(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the sender is told."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Meaning(StrEnum):
+    """What a type of event asks of us."""
+
+    READY = "ready"  # the document can be fetched
+    CHANGED = "changed"  # ready, and its bytes may differ from those fetched before
+    TERMINAL = "terminal"  # the signing ended without a document (declined, expired, …)
+    OTHER = "other"  # nothing to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRef:
+    """Where a signed document is: all that `Provider.steps` needs, kept as JSON between parse and fetch.
+
+    `parts` is what this fetch should bring. `hints` are values of the callback that the steps may use.
+    """
+
+    id: str
+    round: str = ""
+    name: str = ""
+    completed: float | None = None
+    parts: tuple[str, ...] = (DOCUMENT,)
+    hints: Mapping[str, str] = EMPTY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEvent:
+    """One statement of a callback in our words. `id` is the sender's own event id, for people to search."""
+
+    type: str
+    meaning: Meaning
+    id: str = ""
+    at: float | None = None
+    documents: tuple[DocumentRef, ...] = ()
+
+
+# --- what goes out to a provider or a destination -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A request body that is streamed: it can be opened again for every try."""
+
+    open: Callable[[], BinaryIO]
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An outgoing request. `auth` holds the headers that are credentials: they go to configured hosts only."""
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = EMPTY
+    auth: Mapping[str, str] = field(default=EMPTY, repr=False)
+    json: Any = None
+    body: bytes | Upload | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer to a request: headers lower-case, body at most 1 MiB.
+
+    Of a `Save` that was answered with a 2xx the body is empty and `sha256`, `size` tell what was saved.
+    """
+
+    status: int
+    headers: Mapping[str, str] = EMPTY
+    body: bytes = b""
+    sha256: str = ""
+    size: int = 0
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON; Retryable where it is not (a proxy's error page, a cut answer)."""
+        try:
+            return parse_json(self.body)
+        except ValueError:
+            raise Retryable(f"the answer (status {self.status}) is not JSON") from None
+
+    def retry_after(self) -> float | None:
+        """Seconds of a numeric `Retry-After`, else None (the date form is not used by any provider we know)."""
+        value = self.headers.get("retry-after", "").strip()
+        return float(value) if value.isascii() and value.isdigit() and len(value) < 8 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """Ask, and be sent the Answer."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Save:
+    """Stream the body into the vault as a part, and be sent the Answer without its body.
+
+    `sha256` (hex) is compared where the provider names one. An `optional` part that is answered with an error
+    is sent back as that Answer like any other; the steps decide. `content_type` is what is announced:
+    for `application/pdf` the bytes are checked to be a whole PDF.
+    """
+
+    request: Request
+    part: str = DOCUMENT
+    name: str = ""
+    sha256: str | None = None
+    content_type: str = "application/pdf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inline:
+    """A part whose bytes came with the callback or an answer."""
+
+    part: str
+    content: bytes
+    name: str = ""
+    content_type: str = "application/pdf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """A part that does not exist yet but may come later: the bundle waits for it or goes without."""
+
+    part: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class More:
+    """Another document that belongs to this event: it is fetched as a signing of its own."""
+
+    ref: DocumentRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One line of the provider's list of completed signings."""
+
+    ref: DocumentRef
+    completed: float | None = None
+
+
+# --- what we hold and hand on -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Bytes in the vault. `sha256` is hex."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One file of a signing. `name` is a safe file name, unique in its bundle."""
+
+    kind: str
+    name: str
+    sha256: str
+    size: int
+    content_type: str = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A part and the path that was rendered for it when the delivery was created (relative, safe segments)."""
+
+    part: Part
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One bundle (or supplement) for one sink: all that a sink is given.
+
+    `manifest` is the JSON text that describes the bundle, `manifest_path` its place; sinks that store several
+    objects write it last. `open(part)` streams a part from the vault and raises ArtifactLost at the end where
+    its bytes are not those of `part.sha256`: a sink must not make anything visible before the end was read.
+    `still_ours()` raises ClaimLost; a sink calls it directly before the act that cannot be undone.
+    """
+
+    id: str
+    source: str
+    sink: str
+    document: str
+    round: str = ""
+    version: int = 1
+    supplement: int = 0
+    title: str = ""
+    completed: float | None = None
+    files: tuple[Placed, ...]
+    missing: tuple[str, ...] = ()
+    manifest: bytes
+    manifest_path: str
+    open: Callable[[Part], BinaryIO]
+    still_ours: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the sink says.
+
+    `location` is for people (a path, an s3:// address, a mailbox). `proof` says how the sink knows that the bytes
+    arrived ("read back", "checksum accepted", "accepted by server"). `found` is true where an earlier try had
+    already done it. `details` are strings, numbers and lists of them: hashes, message id, recipients.
+    """
+
+    location: str
+    proof: str
+    found: bool = False
+    details: Mapping[str, Any] = EMPTY
+
+
+# --- work ---------------------------------------------------------------------------------------------------------
+
+
+class Stage(StrEnum):
+    PARSE = "parse"
+    FETCH = "fetch"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A claimed row of work. `ref` is the id of its event, signing or delivery; `claim` is the fencing number."""
+
+    id: str
+    lane: str
+    stage: Stage
+    ref: str
+    claim: int
+    tries: int
+    waits: int = 0
+    created: float = 0.0
+    lease_until: float = 0.0
+    alone: bool = False
+
+
+def source_lane(name: str) -> str:
+    return f"source:{name}"
+
+
+def sink_lane(name: str) -> str:
+    return f"sink:{name}"
+
+
+def as_text(value: Any) -> str:
+    """A JSON scalar as text for an id or a name; anything else is a Permanent misunderstanding."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None or isinstance(value, Mapping | Sequence):
+        raise Permanent(f"expected text or a number, found {type(value).__name__}")
+    return str(value)

@@ -1,0 +1,240 @@
+"""What passes between the pipeline and the store: new events, claims, and how a job was settled."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .types import EMPTY, DocumentRef, Job, Meaning, Part, RawRequest, Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """A genuine callback on its way to disk. `key` is the 32-byte digest that makes a duplicate one.
+
+    `verified_by` is the fingerprint of the secret; `hint` marks a callback without a real signature.
+    Secrets in headers and query are fingerprints already.
+    """
+
+    id: str
+    key: bytes
+    source: str
+    delivery_id: str
+    verified_by: str
+    hint: bool
+    request: RawRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The event is on disk under `event_id`; `new` is False for a duplicate."""
+
+    event_id: str
+    new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedCallback:
+    """A callback that did not verify, masked, kept for a person who wonders why."""
+
+    source: str
+    status: int
+    reason: str
+    address: str
+    request: RawRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a worker could take: free slots per lane, `total` over all; `idle` if it runs nothing at all."""
+
+    worker: str
+    lanes: Mapping[str, int]
+    total: int
+    lease: float
+    idle: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """`drain` asks the worker to take nothing more until it is idle: a job that may kill its worker waits."""
+
+    jobs: tuple[Job, ...] = ()
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """A bundle for one sink. `paths` are rendered now and stored, in the order of `parts`."""
+
+    id: str
+    sink: str
+    supplement: int
+    parts: tuple[Part, ...]
+    paths: tuple[str, ...]
+    manifest: bytes
+    manifest_path: str
+    missing: tuple[str, ...] = ()
+
+
+# --- outcomes: how one claim of a job ended -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parsed:
+    """The event speaks of these signings. Each is created, or its `wanted` raised, and fetched."""
+
+    type: str
+    sender_id: str
+    documents: tuple[tuple[DocumentRef, Meaning], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """The event asks for nothing. Signings in `ended` finished without a document: they are looked at no more."""
+
+    type: str
+    sender_id: str
+    reason: str
+    ended: tuple[DocumentRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What one fetch brought, for `wanted` as it was read at the claim.
+
+    `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
+    `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
+    `more` are further signings the provider named.
+    """
+
+    wanted: int
+    version: int
+    title: str
+    parts: tuple[Part, ...] = ()
+    deliveries: tuple[NewDelivery, ...] = ()
+    lacking: tuple[str, ...] = ()
+    look_again: float | None = None
+    more: tuple[DocumentRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Again:
+    """Not done; next try in `delay` seconds. `waiting` is the "not ready yet" kind that burns no try."""
+
+    delay: float
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buried:
+    """A dead letter; `held` if a person has to decide."""
+
+    reason: str
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refetch:
+    """A delivery found its artifacts gone: its signing is fetched again, the delivery waits for it."""
+
+    reason: str
+    delay: float = 30.0
+
+
+Outcome = Parsed | Closed | Fetched | Delivered | Again | Buried | Refetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """One claim of one job and how it ended.
+
+    `error` is the class and `message` the sentence of what went wrong ("" where nothing did).
+    `keep` (lane → free slots) lets the worker take deliveries of the fetched signing along without another claim.
+    """
+
+    job: Job
+    outcome: Outcome
+    started: float
+    ended: float
+    error: str = ""
+    message: str = ""
+    keep: Mapping[str, int] = field(default_factory=lambda: EMPTY)
+    worker: str = ""
+    lease: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """`ours` is False where the claim had been lost: only a late attempt was recorded. `kept` jobs are claimed."""
+
+    ours: bool
+    kept: tuple[Job, ...] = ()
+
+
+# --- what the stages read -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    id: str
+    source: str
+    state: str
+    hint: bool
+    received: float
+    request: RawRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRow:
+    """A part of the current version. `supplement` is the bundle it went out with, None while it has not."""
+
+    part: Part
+    version: int
+    supplement: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningRow:
+    """A signing with the parts of its current version.
+
+    `change` is the `wanted` of the newest event that may have changed the document; above `fetched` it is unserved.
+    `released` is set when a person let a failed document check through. `supplements` counts bundles of the version.
+    """
+
+    id: str
+    source: str
+    ref: DocumentRef
+    state: str
+    wanted: int
+    fetched: int
+    change: int
+    version: int
+    released: bool
+    created: float
+    parts: tuple[PartRow, ...]
+    supplements: int
+    undelivered: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    id: str
+    signing_id: str
+    source: str
+    sink: str
+    ref: DocumentRef
+    title: str
+    version: int
+    supplement: int
+    state: str
+    parts: tuple[Part, ...]
+    paths: tuple[str, ...]
+    manifest: bytes
+    manifest_path: str
+    missing: tuple[str, ...]
+    progress: Mapping[str, Any]

@@ -1,0 +1,1 @@
+"""The verbs: judge a callback, run a stage, settle it, sweep."""

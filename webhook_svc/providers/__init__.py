@@ -1,0 +1,11 @@
+"""One sender a file: `<name>.py`, or `<name>.toml` where a profile is enough."""
+
+from ..core.registry import Entry, Registry
+
+PROVIDERS = Registry(
+    "webhook_svc.providers",
+    {
+        "firma": Entry(target="webhook_svc.providers.firma:Firma"),
+        "generic": Entry(target="webhook_svc.providers.generic:Generic"),
+    },
+)

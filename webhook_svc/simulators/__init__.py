@@ -1,0 +1,11 @@
+"""One sender a file: a stand-in for the provider that signs callbacks, serves its API, and misbehaves on demand."""
+
+from ..core.registry import Entry, Registry
+
+SIMULATORS = Registry(
+    "webhook_svc.simulators",
+    {
+        "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),
+        "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),
+    },
+)

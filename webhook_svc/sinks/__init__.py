@@ -1,0 +1,12 @@
+"""One destination a file."""
+
+from ..core.registry import Entry, Registry
+
+SINKS = Registry(
+    "webhook_svc.sinks",
+    {
+        "email": Entry(target="webhook_svc.sinks.email:Email"),
+        "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
+        "s3": Entry(target="webhook_svc.sinks.s3:S3"),
+    },
+)

@@ -1,0 +1,1 @@
+"""Where document bytes are held, named by their SHA-256."""

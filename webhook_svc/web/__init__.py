@@ -1,0 +1,1 @@
+"""The HTTP face: hooks, health, metrics. Flask stays in this room."""
