@@ -2,6 +2,7 @@
 
 Types that a field may have: str, int, float, bool, Secret, Url, Literal, `X | None`, `tuple[X, ...]`,
 `Mapping[str, X]`, and dataclasses of these. `field(metadata={"doc": …})`, written `setting(…)`, documents it.
+A field named after a Python keyword ends in an underscore that its key in the file does not have (`from_`: `from`).
 """
 
 import dataclasses
@@ -82,14 +83,15 @@ def build(kind: type, table: Mapping[str, Any], where: str, problems: list[Probl
     """The Settings object, or None after adding to `problems`. `kind.__post_init__` may raise ValueError."""
     before = len(problems)
     hints = get_type_hints(kind)
-    known = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    known = {_key(field.name): field for field in dataclasses.fields(kind) if field.init}
     problems.extend(_unknown_key(where, key, list(known)) for key in table if key not in known)
     values: dict[str, Any] = {}
-    for name, field in known.items():
-        if name in table:
-            values[name] = _convert(hints[name], table[name], f"{where}.{name}", problems)
+    for key, field in known.items():
+        hint = hints[field.name]
+        if key in table:
+            values[field.name] = _convert(hint, table[key], f"{where}.{key}", problems)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            problems.append(Problem(where=f"{where}.{name}", found="nothing", expected=_describe(hints[name])))
+            problems.append(Problem(where=f"{where}.{key}", found="nothing", expected=_describe(hint)))
     if len(problems) > before:
         return None
     try:
@@ -107,7 +109,7 @@ def fields_of(kind: type) -> Iterator[tuple[str, str, str, str]]:
             default = "***" if isinstance(field.default, Secret) else repr(field.default)
         else:
             default = "required" if field.default_factory is dataclasses.MISSING else repr(field.default_factory())
-        yield field.name, _describe(hints[field.name]), default, field.metadata.get("doc", "")
+        yield _key(field.name), _describe(hints[field.name]), default, field.metadata.get("doc", "")
 
 
 def hosts_in(settings: Any) -> frozenset[str]:
@@ -136,6 +138,10 @@ def _hosts(value: Any) -> Iterator[str]:
     elif isinstance(value, tuple):
         for inner in value:
             yield from _hosts(inner)
+
+
+def _key(name: str) -> str:
+    return name.removesuffix("_")
 
 
 def _unknown_key(where: str, key: str, known: list[str]) -> Problem:

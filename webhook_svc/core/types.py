@@ -97,7 +97,7 @@ class DocumentRef:
     name: str = ""
     completed: float | None = None
     parts: tuple[str, ...] = (DOCUMENT,)
-    hints: Mapping[str, str] = EMPTY
+    hints: Mapping[str, str] = field(default_factory=lambda: EMPTY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +128,8 @@ class Request:
 
     url: str
     method: str = "GET"
-    headers: Mapping[str, str] = EMPTY
-    auth: Mapping[str, str] = field(default=EMPTY, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    auth: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
     json: Any = None
     body: bytes | Upload | None = None
 
@@ -142,7 +142,7 @@ class Answer:
     """
 
     status: int
-    headers: Mapping[str, str] = EMPTY
+    headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     body: bytes = b""
     sha256: str = ""
     size: int = 0
@@ -289,7 +289,7 @@ class Receipt:
     location: str
     proof: str
     found: bool = False
-    details: Mapping[str, Any] = EMPTY
+    details: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
 
 # --- work ---------------------------------------------------------------------------------------------------------
