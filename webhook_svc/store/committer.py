@@ -1,0 +1,212 @@
+"""One thread per process through which every write goes: what waits is committed together, with one fsync.
+
+The waiters of a batch are released when its transaction is on disk, each with its own result. Without waiting for
+company: a lone write commits at once, and a crowd shares the next commit.
+"""
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from ..core.errors import StoreUnavailable, WebhookError
+from .engine import Database, Tx
+
+MAX_UNITS = 64
+MAX_BYTES = 4 * 1024 * 1024
+
+Batch = Callable[[Tx, Sequence[Any]], Sequence[Any]]
+"""Executes items of one kind in a transaction; one result per item, an exception instance fails only that item."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """One write that waits: `batch` does it together with others of its kind."""
+
+    batch: Batch
+    item: Any
+    size: int
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+class Committer:
+    """Takes units, commits them in batches, releases the waiters. Starts at first use in each process."""
+
+    def __init__(self, database: Database, on_commit: Callable[[bool], None], on_death: Callable[[], None]) -> None:
+        """`on_commit(made_work)` runs after each commit, `on_death` if the thread dies of something unforeseen."""
+        self._database = database
+        self._on_commit = on_commit
+        self._on_death = on_death
+        self._waiting: deque[Unit] = deque()
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+        self._closed = False
+        self._cause: BaseException | None = None
+
+    @property
+    def alive(self) -> bool:
+        return self._cause is None
+
+    def submit(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Any:
+        """The unit's result once it is committed. StoreUnavailable if that takes longer than `timeout` seconds:
+        the unit is withdrawn if it was not taken yet, and otherwise may still be committed."""
+        unit = Unit(batch, item, size)
+        with self._condition:
+            self._start()
+            self._waiting.append(unit)
+            self._condition.notify()
+        try:
+            return unit.future.result(timeout)
+        except FutureTimeout:
+            unit.future.cancel()
+            raise StoreUnavailable(f"the store did not commit within {timeout:g} s") from None
+
+    def close(self) -> None:
+        """Commits what waits and ends the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+            thread = self._thread
+        if thread is not None and self._pid == os.getpid():
+            thread.join()
+
+    def _start(self) -> None:
+        if self._pid != os.getpid():
+            self._database.reset()
+            self._waiting.clear()
+            self._thread, self._pid, self._cause, self._closed = None, os.getpid(), None, False
+        if self._cause is not None or self._closed:
+            raise StoreUnavailable("the committer has ended")
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                self._turn()
+        except BaseException as error:  # the one place: a committer that died must be seen, not restarted silently
+            self._die(error)
+
+    def _turn(self) -> None:
+        """One batch. What waits is taken only once the lock is ours: whoever gave up meanwhile is not committed."""
+        try:
+            with self._database.lock():
+                self._commit(self._take())
+        except OSError as error:
+            _fail(self._take(), error)
+
+    def _wait(self) -> bool:
+        with self._condition:
+            while not self._waiting and not self._closed:
+                self._condition.wait()
+            return bool(self._waiting)
+
+    def _take(self) -> list[Unit]:
+        """Up to 64 units or 4 MB; a withdrawn one is passed over."""
+        taken: list[Unit] = []
+        size = 0
+        with self._condition:
+            while self._waiting and len(taken) < MAX_UNITS and (not taken or size + self._waiting[0].size <= MAX_BYTES):
+                unit = self._waiting.popleft()
+                if unit.future.set_running_or_notify_cancel():
+                    taken.append(unit)
+                    size += unit.size
+        return taken
+
+    def _commit(self, units: list[Unit]) -> None:
+        if not units:
+            return
+        error = self._attempt(units)
+        if error is not None and _worth_repeating(error):
+            error = self._attempt(units)
+        if error is None:
+            return
+        if len(units) == 1 or _unavailable(error):
+            _fail(units, error)
+            return
+        for unit in units:
+            self._commit([unit])
+
+    def _attempt(self, units: list[Unit]) -> Exception | None:
+        """Commits them all and releases the waiters, or returns the error after rolling back."""
+        try:
+            with self._database.write() as tx:
+                results = _execute(tx, units)
+        except Exception as error:  # whatever it was, it is returned: `_commit` decides whom it hits
+            return error
+        for unit, result in zip(units, results, strict=True):
+            if isinstance(result, WebhookError):
+                unit.future.set_exception(result)
+            else:
+                unit.future.set_result(result)
+        self._on_commit(tx.made_work)
+        return None
+
+    def _die(self, cause: BaseException) -> None:
+        structlog.get_logger().critical("committer.died", error=type(cause).__name__, exc_info=cause)
+        with self._condition:
+            self._cause = cause
+            orphans = list(self._waiting)
+            self._waiting.clear()
+        for unit in orphans:
+            try:
+                unit.future.set_exception(StoreUnavailable("the committer has died"))
+            except InvalidStateError:
+                continue  # it was withdrawn a moment ago
+        self._on_death()
+
+
+def _execute(tx: Tx, units: Sequence[Unit]) -> list[Any]:
+    """Runs the units grouped by kind, in the order in which the kinds first appear."""
+    groups: dict[Batch, list[int]] = {}
+    for index, unit in enumerate(units):
+        groups.setdefault(unit.batch, []).append(index)
+    results: list[Any] = [None] * len(units)
+    for batch, indexes in groups.items():
+        for index, result in zip(indexes, batch(tx, [units[index].item for index in indexes]), strict=True):
+            results[index] = result
+    return results
+
+
+def _worth_repeating(error: Exception) -> bool:
+    """A deadlock, a serialisation failure, or a connection that had died while it was idle. Units may be repeated:
+    an accept finds its own key, a settle its job gone, and an unseen claim runs out."""
+    if not isinstance(error, DBAPIError):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+
+
+def _unavailable(error: Exception) -> bool:
+    """The database itself is away, full or locked: trying the units one by one would only take longer."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, OSError)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def _fail(units: Sequence[Unit], error: Exception) -> None:
+    for unit in units:
+        unit.future.set_exception(_translated(error))
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, WebhookError):
+        return error
+    if isinstance(error, DBAPIError):
+        return StoreUnavailable(f"{type(error.orig).__name__}: {_first_line(error.orig)}")
+    if isinstance(error, SQLAlchemyError | OSError):
+        return StoreUnavailable(f"{type(error).__name__}: {_first_line(error)}")
+    return error
+
+
+def _first_line(error: BaseException | None) -> str:
+    """The first line only: the driver's further lines show rows."""
+    return str(error).split("\n", 1)[0][:200]

@@ -1,0 +1,214 @@
+"""The two databases: how to connect, how to begin a write, what time it is, how one process wakes another."""
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import QueuePool
+
+CHANNEL = "webhook_svc"
+_STATEMENT_TIMEOUT_MS = "20000"
+_BEGIN = (
+    "SELECT extract(epoch FROM clock_timestamp())::float8,"
+    " set_config('synchronous_commit', 'on', true), set_config('statement_timeout', %s, true)"
+)
+
+
+@dataclass(slots=True)
+class Tx:
+    """One write transaction: its connection, the database's time, and whether it made work for a worker."""
+
+    connection: Connection
+    now: float
+    made_work: bool = False
+    _after: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Database(Protocol):
+    """What the store needs to know of its database."""
+
+    reader: Engine
+
+    def write(self) -> Any:
+        """Context manager yielding a Tx; commits at its end."""
+
+    def lock(self) -> Any:
+        """Context manager that orders writers of several processes before they begin; may wait long."""
+
+    def now(self) -> float: ...
+
+    def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
+        """Calls `wake` when another process may have made work; returns when `stopped` is set."""
+
+    def reset(self) -> None:
+        """Forgets connections inherited through a fork."""
+
+    def close(self) -> None: ...
+
+
+def open_database(url: str, clock: Callable[[], float] | None = None) -> "SqliteDatabase | PostgresDatabase":
+    """`clock` replaces the database's clock in tests."""
+    parsed = normal_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return SqliteDatabase(parsed, clock or time.time)
+    return PostgresDatabase(parsed, clock)
+
+
+def normal_url(url: str) -> URL:
+    """SQLAlchemy's form of a platform's `postgres://…` or `sqlite:///…`. ValueError for anything else."""
+    parsed = make_url(url)
+    if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "sqlite" and parsed.database:
+        return parsed
+    raise ValueError("the store is sqlite:///FILE or postgresql://…")
+
+
+class SqliteDatabase:
+    """A file. Writers of several processes queue at a blocking flock beside it; `busy_timeout` is the backstop."""
+
+    def __init__(self, url: URL, clock: Callable[[], float]) -> None:
+        self.path = Path(url.database or "")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.now = clock
+        self.reader = self._engine(url, "BEGIN", size=8)
+        self._writer = self._engine(url, "BEGIN IMMEDIATE", size=1)
+        self._lock_file: int | None = None
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        if self._lock_file is None:
+            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        with self._writer.begin() as connection:
+            yield Tx(connection, self.now())
+
+    def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
+        connection = self.reader.raw_connection()
+        try:
+            cursor = connection.cursor()
+            seen = None
+            while not stopped.wait(0.02):
+                version = cursor.execute("PRAGMA data_version").fetchone()
+                if version != seen:
+                    seen = version
+                    wake()
+        finally:
+            connection.close()
+
+    def reset(self) -> None:
+        self.reader.dispose(close=False)
+        self._writer.dispose(close=False)
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def close(self) -> None:
+        self.reader.dispose()
+        self._writer.dispose()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def _engine(self, url: URL, begin: str, size: int) -> Engine:
+        engine = sa.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=size,
+            max_overflow=32,
+            connect_args={"check_same_thread": False, "timeout": 5.0},
+        )
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+class PostgresDatabase:
+    """Any number of processes. Nothing here needs session state, so a transaction-mode pooler may stand between.
+
+    Connections: one that writes, one that reads, and in workers one that listens.
+    """
+
+    def __init__(self, url: URL, clock: Callable[[], float] | None) -> None:
+        self._clock = clock
+        options = {
+            "connect_timeout": 5,
+            "prepare_threshold": None,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+            "application_name": "webhook_svc",
+        }
+        self._writer = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=10, connect_args=options)
+        self.reader = sa.create_engine(
+            url, pool_size=1, max_overflow=0, pool_timeout=20, connect_args=options, isolation_level="AUTOCOMMIT"
+        )
+        self._listen_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        yield
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        with self._writer.begin() as connection:
+            now = connection.exec_driver_sql(_BEGIN, (_STATEMENT_TIMEOUT_MS,)).scalar_one()
+            tx = Tx(connection, self._clock() if self._clock else float(now))
+            yield tx
+            if tx.made_work:
+                connection.exec_driver_sql(f"SELECT pg_notify('{CHANNEL}', '')")
+
+    def now(self) -> float:
+        if self._clock:
+            return self._clock()
+        with self.reader.connect() as connection:
+            return float(
+                connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one()
+            )
+
+    def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
+        """A lost connection is tried again every second; polling stands behind it."""
+        import psycopg
+
+        while not stopped.is_set():
+            try:
+                with psycopg.connect(self._listen_url, autocommit=True, connect_timeout=5) as connection:
+                    connection.execute(f"LISTEN {CHANNEL}")
+                    wake()
+                    while not stopped.is_set():
+                        for _ in connection.notifies(timeout=1.0, stop_after=1):
+                            wake()
+            except psycopg.Error:
+                stopped.wait(1.0)
+
+    def reset(self) -> None:
+        self._writer.dispose(close=False)
+        self.reader.dispose(close=False)
+
+    def close(self) -> None:
+        self._writer.dispose()
+        self.reader.dispose()

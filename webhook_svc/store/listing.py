@@ -1,0 +1,187 @@
+"""What people look at: newest first, a page at a time, and the whole story of one id."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from ..core.work import RefusedCallback
+from .codec import load_request
+from .tables import attempt, delivery, event, job, part, payload, refused, signing, signing_event
+
+Kind = Literal["events", "refused", "deliveries", "dead"]
+
+_EVENT = (
+    event.c.id,
+    event.c.source,
+    event.c.state,
+    event.c.type,
+    event.c.sender_id,
+    event.c.reason,
+    event.c.received,
+    event.c.copies,
+    event.c.size,
+    event.c.hint,
+    event.c.verified_by,
+)
+_SIGNING = (
+    signing.c.id,
+    signing.c.source,
+    signing.c.document,
+    signing.c.title,
+    signing.c.state,
+    signing.c.reason,
+    signing.c.version,
+    signing.c.lacking,
+    signing.c.created,
+    signing.c.updated,
+)
+_DELIVERY = (
+    delivery.c.id,
+    delivery.c.signing_id,
+    delivery.c.source,
+    delivery.c.sink,
+    delivery.c.state,
+    delivery.c.reason,
+    delivery.c.version,
+    delivery.c.supplement,
+    delivery.c.created,
+    delivery.c.done,
+    delivery.c.receipt,
+)
+_JOB = (job.c.stage, job.c.state, job.c.run_at, job.c.tries, job.c.waits, job.c.worker, job.c.lease_until)
+_BAD = ("dead", "held")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One page of a listing: at most `limit` rows older than the id `before`."""
+
+    kind: Kind
+    source: str = ""
+    sink: str = ""
+    state: str = ""
+    before: str = ""
+    limit: int = 50
+
+
+def rows(connection: Connection, query: Query) -> list[dict[str, Any]]:
+    if query.kind == "dead":
+        return _dead(connection, query)
+    if query.kind == "refused":
+        columns = (refused.c.id, refused.c.source, refused.c.at, refused.c.status, refused.c.reason, refused.c.address)
+        return _page(connection, sa.select(*columns), refused, query)
+    if query.kind == "deliveries":
+        statement = sa.select(*_DELIVERY, signing.c.document, signing.c.title)
+        return _page(connection, statement.join(signing, signing.c.id == delivery.c.signing_id), delivery, query)
+    return _page(connection, sa.select(*_EVENT), event, query)
+
+
+def timeline(connection: Connection, some_id: str) -> dict[str, Any] | None:
+    """The story of an event, a signing or a delivery: everything that hangs together with it. None if unknown."""
+    signing_ids = _signings_of(connection, some_id)
+    event_rows = _events_of(connection, some_id, signing_ids)
+    if not signing_ids and not event_rows:
+        return None
+    return {
+        "events": [{**row, "attempts": _attempts(connection, row["id"])} for row in event_rows],
+        "signings": [_signing_story(connection, signing_id) for signing_id in signing_ids],
+    }
+
+
+def refused_request(connection: Connection, refused_id: str) -> RefusedCallback | None:
+    row = connection.execute(sa.select(refused).where(refused.c.id == refused_id)).first()
+    if row is None:
+        return None
+    return RefusedCallback(
+        source=row.source,
+        status=row.status,
+        reason=row.reason,
+        address=row.address,
+        request=load_request(row.request, bytes(row.body)),
+    )
+
+
+def _page(connection: Connection, statement: sa.Select[Any], table: sa.Table, query: Query) -> list[dict[str, Any]]:
+    for column in ("source", "sink", "state"):
+        wanted = getattr(query, column)
+        if wanted and column in table.c:
+            statement = statement.where(table.c[column] == wanted)
+    if query.before:
+        statement = statement.where(table.c.id < query.before)
+    return _plain(connection, statement.order_by(table.c.id.desc()).limit(query.limit))
+
+
+def _dead(connection: Connection, query: Query) -> list[dict[str, Any]]:
+    """Dead letters of all three kinds; each kind is read through its own partial index."""
+    found = [
+        {"what": "event", **row}
+        for row in _page(connection, sa.select(*_EVENT).where(event.c.state == "dead"), event, query)
+        if not query.sink
+    ]
+    fetches = sa.select(*_SIGNING).where(signing.c.state.in_(_BAD))
+    found += [{"what": "signing", **row} for row in _page(connection, fetches, signing, query) if not query.sink]
+    deliveries = sa.select(*_DELIVERY).where(delivery.c.state.in_(_BAD))
+    found += [{"what": "delivery", **row} for row in _page(connection, deliveries, delivery, query)]
+    found.sort(key=lambda row: str(row["id"]).split("_", 1)[1], reverse=True)
+    return found[: query.limit]
+
+
+def _signings_of(connection: Connection, some_id: str) -> list[str]:
+    if some_id.startswith("evt_"):
+        query = sa.select(signing_event.c.signing_id).where(signing_event.c.event_id == some_id)
+    elif some_id.startswith("dlv_"):
+        query = sa.select(delivery.c.signing_id).where(delivery.c.id == some_id)
+    else:
+        query = sa.select(signing.c.id).where(signing.c.id == some_id)
+    return list(connection.execute(query).scalars())
+
+
+def _events_of(connection: Connection, some_id: str, signing_ids: list[str]) -> list[dict[str, Any]]:
+    linked = sa.select(signing_event.c.event_id).where(signing_event.c.signing_id.in_(signing_ids))
+    query = sa.select(*_EVENT).where(sa.or_(event.c.id == some_id, event.c.id.in_(linked))).order_by(event.c.id)
+    found = _plain(connection, query.limit(100))
+    for row in found:
+        kept = sa.select(payload.c.event_id).where(payload.c.event_id == row["id"])
+        row["bytes_kept"] = connection.execute(kept).first() is not None
+        row["job"] = _job(connection, row["id"])
+    return found
+
+
+def _signing_story(connection: Connection, signing_id: str) -> dict[str, Any]:
+    story = _plain(connection, sa.select(*_SIGNING).where(signing.c.id == signing_id))[0]
+    parts = sa.select(part).where(part.c.signing_id == signing_id).order_by(part.c.version, part.c.position)
+    story["parts"] = _plain(connection, parts)
+    story["job"] = _job(connection, signing_id)
+    story["attempts"] = _attempts(connection, signing_id)
+    deliveries = sa.select(*_DELIVERY).where(delivery.c.signing_id == signing_id).order_by(delivery.c.id)
+    story["deliveries"] = [
+        {**row, "job": _job(connection, row["id"]), "attempts": _attempts(connection, row["id"])}
+        for row in _plain(connection, deliveries)
+    ]
+    return story
+
+
+def _job(connection: Connection, ref: str) -> dict[str, Any] | None:
+    found = _plain(connection, sa.select(*_JOB).where(job.c.ref == ref))
+    return found[0] if found else None
+
+
+def _attempts(connection: Connection, ref: str) -> list[dict[str, Any]]:
+    return _plain(connection, sa.select(attempt).where(attempt.c.ref == ref).order_by(attempt.c.id).limit(200))
+
+
+def _plain(connection: Connection, statement: sa.Select[Any]) -> list[dict[str, Any]]:
+    return [{key: _value(key, value) for key, value in row.items()} for row in connection.execute(statement).mappings()]
+
+
+def _value(key: str, value: Any) -> Any:
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    if key in ("receipt", "lacking") and isinstance(value, str):
+        loaded: Mapping[str, Any] | list[Any] = json.loads(value)
+        return loaded
+    return value

@@ -1,0 +1,52 @@
+"""The schema's history, run by Alembic: idempotent, and safe to run twice at once."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from .engine import PostgresDatabase, SqliteDatabase
+
+HEAD = "0001"
+"""The revision this code needs. A test compares it with the newest migration."""
+
+_LOCK = 0x77656268  # "webh": any constant that no one else takes
+
+
+def migrate(database: SqliteDatabase | PostgresDatabase) -> str:
+    """Brings the schema to HEAD in one transaction. A sentence on what was done."""
+    with database.lock(), database.write() as tx:
+        if tx.connection.dialect.name == "postgresql":
+            tx.connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            tx.connection.execute(sa.text("SELECT set_config('statement_timeout', '0', true)"))
+        before = _revision(tx.connection)
+        if before == HEAD:
+            return f"the schema is at {HEAD} already"
+        config = alembic_config()
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, HEAD)
+        return f"the schema went from {before or 'nothing'} to {HEAD}"
+
+
+def missing(connection: Connection) -> str:
+    """ "" where the schema is the one this code needs, else a sentence."""
+    found = _revision(connection)
+    return "" if found == HEAD else f"the schema is at {found or 'nothing'}, run `webhook-svc migrate` ({HEAD})"
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    try:
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    except (OperationalError, ProgrammingError):
+        return None

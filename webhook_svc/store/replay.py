@@ -1,0 +1,109 @@
+"""A person's decision: dead letters live again, held ones are released, finished work is done once more."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..core.ids import storable
+from ..core.types import Stage, sink_lane, source_lane
+from .accept import insert_jobs
+from .engine import Tx
+from .signings import raise_wanted
+from .tables import attempt, delivery, event, signing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayOrder:
+    """`release` lets held work go, `again` repeats finished work; `reason` is written beside each."""
+
+    ids: tuple[str, ...]
+    release: bool = False
+    again: bool = False
+    reason: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """What was (or would be) done with one id; `ok` is False where it was left alone, and `what` says why."""
+
+    id: str
+    ok: bool
+    what: str
+
+
+def replay(tx: Tx, orders: Sequence[ReplayOrder]) -> list[list[Replayed]]:
+    return [[_one(tx, order, some_id) for some_id in order.ids] for order in orders]
+
+
+def _one(tx: Tx, order: ReplayOrder, some_id: str) -> Replayed:
+    table, act, stage = _KINDS.get(some_id[:4], (None, None, None))
+    if table is None or act is None or stage is None:
+        return Replayed(id=some_id, ok=False, what="not the id of an event, a signing or a delivery")
+    row = tx.connection.execute(sa.select(table).where(table.c.id == some_id).with_for_update()).mappings().first()
+    if row is None:
+        return Replayed(id=some_id, ok=False, what="unknown id")
+    obstacle = _obstacle(str(row["state"]), order)
+    if obstacle:
+        return Replayed(id=some_id, ok=False, what=obstacle)
+    if order.dry_run:
+        return Replayed(id=some_id, ok=True, what=f"would {stage.value} it again (now {row['state']})")
+    act(tx, row)
+    _record(tx, stage, some_id, order, str(row["state"]))
+    return Replayed(id=some_id, ok=True, what=f"will {stage.value} it again (was {row['state']})")
+
+
+def _obstacle(state: str, order: ReplayOrder) -> str:
+    if state in ("accepted", "fetching", "waiting"):
+        return "it is on its way already"
+    if state == "held" and not order.release:
+        return "it is held for a decision: --release lets it go"
+    if state in ("parsed", "complete", "delivered") and not order.again:
+        return f"it is {state} already: --again --reason TEXT repeats finished work"
+    return ""
+
+
+def _replay_event(tx: Tx, row: Any) -> None:
+    tx.connection.execute(event.update().where(event.c.id == row["id"]).values(state="accepted", queued=tx.now))
+    insert_jobs(tx, Stage.PARSE, [(source_lane(row["source"]), row["id"])])
+
+
+def _replay_signing(tx: Tx, row: Any) -> None:
+    """What was held, or is asked for once more, may come with other bytes: they become a version of their own."""
+    raise_wanted(tx, row["id"], row["source"], changed=row["state"] in ("held", "complete"))
+    released = row["state"] == "held"
+    tx.connection.execute(signing.update().where(signing.c.id == row["id"]).values(released=released, reason=""))
+    if released:
+        held = sa.select(delivery).where(delivery.c.signing_id == row["id"], delivery.c.state == "held")
+        for one in tx.connection.execute(held).mappings().all():
+            _replay_delivery(tx, one)
+
+
+def _replay_delivery(tx: Tx, row: Any) -> None:
+    values = {"state": "waiting", "receipt": None, "done": None, "reason": ""}
+    tx.connection.execute(delivery.update().where(delivery.c.id == row["id"]).values(**values))
+    insert_jobs(tx, Stage.DELIVER, [(sink_lane(row["sink"]), row["id"])])
+
+
+def _record(tx: Tx, stage: Stage, some_id: str, order: ReplayOrder, state: str) -> None:
+    row = {
+        "stage": stage.value,
+        "ref": some_id,
+        "claim": 0,
+        "worker": "",
+        "started": tx.now,
+        "ended": tx.now,
+        "outcome": "replay",
+        "error": "",
+        "message": storable(order.reason or f"was {state}"),
+    }
+    tx.connection.execute(attempt.insert(), row)
+
+
+_KINDS: dict[str, tuple[sa.Table, Callable[[Tx, Any], None], Stage]] = {
+    "evt_": (event, _replay_event, Stage.PARSE),
+    "sgn_": (signing, _replay_signing, Stage.FETCH),
+    "dlv_": (delivery, _replay_delivery, Stage.DELIVER),
+}

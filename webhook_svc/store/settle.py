@@ -1,0 +1,241 @@
+"""How a claim ends: result, attempt row, the jobs that follow, and this job gone, in one transaction.
+
+A settle whose claim was lost records its attempt as `late`, with its receipt, and changes nothing else.
+"""
+
+from collections.abc import Sequence
+from functools import singledispatch
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..core.ids import storable
+from ..core.types import Job, Meaning, Stage
+from ..core.work import (
+    Again,
+    Buried,
+    Closed,
+    Delivered,
+    Fetched,
+    Outcome,
+    Parsed,
+    Refetch,
+    Settled,
+    Settlement,
+)
+from .claim import COLUMNS, as_job
+from .codec import dump, dump_receipt
+from .engine import Tx
+from .signings import end_signing, hold_deliveries, insert_deliveries, insert_parts, raise_wanted, wake_deliveries, want
+from .tables import attempt, delivery, event, job, signing
+
+SUBJECTS = {Stage.PARSE: event, Stage.FETCH: signing, Stage.DELIVER: delivery}
+
+
+def settle(tx: Tx, items: Sequence[Settlement]) -> list[Settled]:
+    return [_settle(tx, item) for item in items]
+
+
+def _settle(tx: Tx, item: Settlement) -> Settled:
+    ours = job.c.id == item.job.id, job.c.claim == item.job.claim, job.c.state == "running"
+    locked = tx.connection.execute(sa.select(job.c.id).where(*ours).with_for_update()).first()
+    if locked is None:
+        _record(tx, item, "late")
+        return Settled(ours=False)
+    apply(item.outcome, tx, item)
+    _record(tx, item, _word(item.outcome))
+    return Settled(ours=True, kept=_keep(tx, item))
+
+
+@singledispatch
+def apply(outcome: Outcome, _tx: Tx, _item: Settlement) -> None:
+    """The effect of an outcome on its subject, on what follows, and on the job itself."""
+    raise TypeError(f"no effect for {type(outcome).__name__}")
+
+
+@apply.register
+def _parsed(outcome: Parsed, tx: Tx, item: Settlement) -> None:
+    _finish(tx, item.job)
+    source = _close_event(tx, item.job.ref, "parsed", outcome.type, outcome.sender_id, "")
+    for ref, meaning in outcome.documents:
+        want(tx, source, ref, changed=meaning is Meaning.CHANGED, event_id=item.job.ref)
+
+
+@apply.register
+def _closed(outcome: Closed, tx: Tx, item: Settlement) -> None:
+    _finish(tx, item.job)
+    source = _close_event(tx, item.job.ref, "ignored", outcome.type, outcome.sender_id, outcome.reason)
+    for ref in outcome.ended:
+        end_signing(tx, source, ref, outcome.reason, item.job.ref)
+
+
+@apply.register
+def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
+    signing_id = item.job.ref
+    row = tx.connection.execute(
+        sa.select(signing.c.source, signing.c.wanted, signing.c.version, signing.c.supplements).where(
+            signing.c.id == signing_id
+        )
+    ).one()
+    insert_parts(tx, signing_id, outcome)
+    insert_deliveries(tx, signing_id, row.source, outcome)
+    unserved = row.wanted > outcome.wanted
+    again = outcome.look_again is not None or unserved
+    done = "partial" if outcome.lacking else "complete"
+    bundles = {new.supplement for new in outcome.deliveries}
+    tx.connection.execute(
+        signing.update()
+        .where(signing.c.id == signing_id)
+        .values(
+            state="fetching" if again else done,
+            reason="",
+            fetched=outcome.wanted,
+            version=outcome.version,
+            supplements=(row.supplements if outcome.version == row.version else 0) + len(bundles),
+            lacking=dump(outcome.lacking),
+            title=storable(outcome.title),
+            released=False,
+            updated=tx.now,
+        )
+    )
+    for ref in outcome.more:
+        want(tx, row.source, ref, changed=False, event_id=None)
+    wake_deliveries(tx, signing_id)
+    if again:
+        delay = 0.0 if unserved else outcome.look_again or 0.0
+        _wait(tx, item.job, delay, tries=0, waits=item.job.waits + 1)
+    else:
+        _finish(tx, item.job)
+
+
+@apply.register
+def _delivered(outcome: Delivered, tx: Tx, item: Settlement) -> None:
+    _finish(tx, item.job)
+    tx.connection.execute(
+        delivery.update()
+        .where(delivery.c.id == item.job.ref)
+        .values(state="delivered", reason="", receipt=dump_receipt(outcome.receipt), progress="{}", done=tx.now)
+    )
+
+
+@apply.register
+def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
+    tries, waits = (0, 1) if outcome.waiting else (1, 0)
+    _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits)
+    _explain(tx, item.job, item.message)
+
+
+@apply.register
+def _buried(outcome: Buried, tx: Tx, item: Settlement) -> None:
+    bury(tx, item.job, outcome.reason, held=outcome.held)
+
+
+@apply.register
+def _refetch(outcome: Refetch, tx: Tx, item: Settlement) -> None:
+    """The delivery waits, and burns a try, so that it cannot go in circles; its signing is fetched at once."""
+    _wait(tx, item.job, outcome.delay, tries=item.job.tries + 1, waits=item.job.waits + 1)
+    _explain(tx, item.job, outcome.reason)
+    row = tx.connection.execute(
+        sa.select(delivery.c.signing_id, delivery.c.source).where(delivery.c.id == item.job.ref)
+    ).one()
+    raise_wanted(tx, row.signing_id, row.source, changed=False)
+
+
+def bury(tx: Tx, buried: Job, reason: str, *, held: bool) -> None:
+    """The job is gone, its subject a dead letter. A signing that is held takes its waiting deliveries with it."""
+    _finish(tx, buried)
+    table = SUBJECTS[buried.stage]
+    state = "held" if held and buried.stage is not Stage.PARSE else "dead"
+    change: dict[str, Any] = {"state": state, "reason": storable(reason)}
+    if buried.stage is Stage.FETCH:
+        change["updated"] = tx.now
+    tx.connection.execute(table.update().where(table.c.id == buried.ref).values(**change))
+    if buried.stage is Stage.FETCH and held:
+        hold_deliveries(tx, buried.ref, reason)
+
+
+def _close_event(tx: Tx, event_id: str, state: str, kind: str, sender_id: str, reason: str) -> str:
+    """Returns the event's source."""
+    closed = (
+        event.update()
+        .where(event.c.id == event_id)
+        .values(state=state, type=storable(kind, 200), sender_id=storable(sender_id, 200), reason=storable(reason))
+        .returning(event.c.source)
+    )
+    return str(tx.connection.execute(closed).scalar_one())
+
+
+def _keep(tx: Tx, item: Settlement) -> tuple[Job, ...]:
+    """Deliveries of the fetched signing that the same worker takes along, as far as it has free slots for them."""
+    if not isinstance(item.outcome, Fetched) or not item.keep:
+        return ()
+    mine = sa.select(delivery.c.id).where(delivery.c.signing_id == item.job.ref, delivery.c.state == "waiting")
+    kept: list[Job] = []
+    for lane, slots in item.keep.items():
+        due = (
+            sa.select(job.c.id)
+            .where(job.c.stage == Stage.DELIVER.value, job.c.ref.in_(mine), job.c.lane == lane)
+            .where(job.c.state == "waiting", job.c.run_at <= tx.now)
+            .limit(slots)
+        )
+        taken = (
+            job.update()
+            .where(job.c.id.in_(due))
+            .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + item.lease, worker=item.worker)
+            .returning(*COLUMNS)
+        )
+        kept += [as_job(row) for row in tx.connection.execute(taken)]
+    return tuple(kept)
+
+
+def _finish(tx: Tx, done: Job) -> None:
+    tx.connection.execute(job.delete().where(job.c.id == done.id))
+
+
+def _wait(tx: Tx, waiting: Job, delay: float, *, tries: int, waits: int) -> None:
+    values = {
+        "state": "waiting",
+        "lease_until": None,
+        "worker": "",
+        "run_at": tx.now + delay,
+        "tries": tries,
+        "waits": waits,
+        "expiries": 0,
+    }
+    tx.connection.execute(job.update().where(job.c.id == waiting.id).values(**values))
+    if delay <= 0:
+        tx.made_work = True
+
+
+def _explain(tx: Tx, waiting: Job, message: str) -> None:
+    table = SUBJECTS[waiting.stage]
+    tx.connection.execute(table.update().where(table.c.id == waiting.ref).values(reason=storable(message)))
+
+
+def _record(tx: Tx, item: Settlement, word: str) -> None:
+    delay = item.outcome.delay if isinstance(item.outcome, Again | Refetch) else None
+    receipt = dump_receipt(item.outcome.receipt) if isinstance(item.outcome, Delivered) else None
+    tx.connection.execute(
+        attempt.insert(),
+        {
+            "stage": item.job.stage.value,
+            "ref": item.job.ref,
+            "claim": item.job.claim,
+            "worker": item.worker,
+            "started": item.started,
+            "ended": item.ended,
+            "outcome": word,
+            "error": storable(item.error, 64),
+            "message": storable(item.message),
+            "next_at": None if delay is None else tx.now + delay,
+            "receipt": receipt,
+        },
+    )
+
+
+def _word(outcome: Outcome) -> str:
+    if isinstance(outcome, Again):
+        return "waiting" if outcome.waiting else "again"
+    if isinstance(outcome, Buried):
+        return "held" if outcome.held else "dead"
+    return "refetch" if isinstance(outcome, Refetch) else "done"

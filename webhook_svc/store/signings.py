@@ -1,0 +1,178 @@
+"""Signings, their parts and their deliveries: how they come to be, are wanted again, and end."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from ..core.ids import digest, new_id, storable
+from ..core.types import DocumentRef, Part, Stage, sink_lane, source_lane
+from ..core.work import Fetched, NewDelivery
+from .accept import insert_jobs, on_conflict_nothing
+from .codec import dump_bundle, dump_ref
+from .engine import Tx
+from .tables import delivery, job, part, signing, signing_event
+
+
+def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str | None) -> str:
+    """The signing that `ref` names: created with its fetch job, or its `wanted` raised where that has a use."""
+    key = digest("signing", source, ref.id, ref.round)
+    fresh = {
+        "id": new_id("sgn", tx.now),
+        "key": key,
+        "source": source,
+        "document": storable(ref.id, 400),
+        "ref": dump_ref(ref),
+        "title": storable(ref.name, 400),
+        "state": "fetching",
+        "wanted": 1,
+        "created": tx.now,
+        "updated": tx.now,
+    }
+    created = tx.connection.execute(on_conflict_nothing(tx, signing, "key").returning(signing.c.id), fresh).scalar()
+    signing_id = str(created or tx.connection.execute(sa.select(signing.c.id).where(signing.c.key == key)).scalar_one())
+    if created:
+        insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
+    elif not _already_linked(tx, signing_id, event_id):
+        _want_again(tx, signing_id, source, changed)
+    if event_id is not None:
+        link = {"signing_id": signing_id, "event_id": event_id}
+        tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
+    return signing_id
+
+
+def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None:
+    """One more fetch is asked for: by the job that waits or runs already, or by a new one."""
+    values: dict[str, Any] = {"wanted": signing.c.wanted + 1, "state": "fetching", "updated": tx.now}
+    if changed:
+        values["change"] = signing.c.wanted + 1
+    tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(**values))
+    nudge = job.update().where(
+        job.c.stage == Stage.FETCH.value, job.c.ref == signing_id, job.c.state == "waiting", job.c.waits > 0
+    )
+    tx.connection.execute(nudge.values(run_at=tx.now))
+    insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
+
+
+def _want_again(tx: Tx, signing_id: str, source: str, changed: bool) -> None:
+    """What another event means depends on where the signing stands: one that is complete stays so unless its
+    document may have changed, and one that is held stays held, with the change remembered for its release."""
+    row = tx.connection.execute(sa.select(signing.c.state).where(signing.c.id == signing_id).with_for_update()).one()
+    if row.state == "held":
+        if changed:
+            change = {"wanted": signing.c.wanted + 1, "change": signing.c.wanted + 1}
+            tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(change))
+        return
+    if row.state == "complete" and not changed:
+        return
+    raise_wanted(tx, signing_id, source, changed=changed)
+
+
+def _already_linked(tx: Tx, signing_id: str, event_id: str | None) -> bool:
+    """An event that is parsed again has had its say, unless its signing came to nothing."""
+    if event_id is None:
+        return False
+    link = (
+        sa.select(signing.c.state)
+        .join_from(signing, signing_event)
+        .where(signing_event.c.signing_id == signing_id, signing_event.c.event_id == event_id)
+    )
+    state = tx.connection.execute(link).scalar()
+    return state is not None and state not in ("dead", "ended", "partial")
+
+
+def end_signing(tx: Tx, source: str, ref: DocumentRef, reason: str, event_id: str) -> None:
+    """Nothing was fetched and nothing will come: the fetch job goes. A signing that has a document keeps it."""
+    key = digest("signing", source, ref.id, ref.round)
+    found = tx.connection.execute(
+        sa.select(signing.c.id, signing.c.state, signing.c.version).where(signing.c.key == key).with_for_update()
+    ).first()
+    if found is None:
+        return
+    link = {"signing_id": found.id, "event_id": event_id}
+    tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
+    if found.state != "fetching" or found.version:
+        return
+    tx.connection.execute(
+        signing.update().where(signing.c.id == found.id).values(state="ended", reason=storable(reason), updated=tx.now)
+    )
+    waiting = job.c.stage == Stage.FETCH.value, job.c.ref == found.id, job.c.state != "running"
+    tx.connection.execute(job.delete().where(*waiting))
+
+
+def insert_parts(tx: Tx, signing_id: str, outcome: Fetched) -> None:
+    """New parts of the version; those that go out now carry the number of their bundle, earlier ones get it too."""
+    bundle = {(new.supplement, one.kind, one.name) for new in outcome.deliveries for one in new.parts}
+    sent = {(kind, name): supplement for supplement, kind, name in bundle}
+    taken = tx.connection.execute(
+        sa.select(sa.func.count()).where(part.c.signing_id == signing_id, part.c.version == outcome.version)
+    ).scalar_one()
+    rows = [
+        _part_row(one, signing_id, outcome.version, taken + offset, sent) for offset, one in enumerate(outcome.parts)
+    ]
+    if rows:
+        tx.connection.execute(part.insert(), rows)
+    for (kind, name), supplement in sent.items():
+        mine = part.c.signing_id == signing_id, part.c.version == outcome.version, part.c.supplement.is_(None)
+        tx.connection.execute(
+            part.update().where(*mine, part.c.kind == kind, part.c.name == name).values(supplement=supplement)
+        )
+
+
+def _part_row(
+    one: Part, signing_id: str, version: int, position: int, sent: dict[tuple[str, str], int]
+) -> dict[str, Any]:
+    return {
+        "signing_id": signing_id,
+        "version": version,
+        "position": position,
+        "kind": one.kind,
+        "name": one.name,
+        "sha256": bytes.fromhex(one.sha256),
+        "size": one.size,
+        "content_type": one.content_type,
+        "supplement": sent.get((one.kind, one.name)),
+    }
+
+
+def insert_deliveries(tx: Tx, signing_id: str, source: str, outcome: Fetched) -> None:
+    for new in outcome.deliveries:
+        insert_delivery(tx, signing_id, source, outcome.version, outcome.title, new)
+
+
+def insert_delivery(tx: Tx, signing_id: str, source: str, version: int, title: str, new: NewDelivery) -> bool:
+    """False where this bundle already goes, or went, to that sink."""
+    row = {
+        "id": new.id,
+        "key": digest("delivery", signing_id, str(version), str(new.supplement), new.sink),
+        "signing_id": signing_id,
+        "source": source,
+        "sink": new.sink,
+        "version": version,
+        "supplement": new.supplement,
+        "state": "waiting",
+        "bundle": dump_bundle(new, title),
+        "created": tx.now,
+    }
+    inserted = tx.connection.execute(on_conflict_nothing(tx, delivery, "key").returning(delivery.c.id), row).scalar()
+    if inserted:
+        insert_jobs(tx, Stage.DELIVER, [(sink_lane(new.sink), new.id)])
+    return bool(inserted)
+
+
+def wake_deliveries(tx: Tx, signing_id: str) -> None:
+    """Deliveries that waited for their artifacts to be fetched again go on at once."""
+    mine = sa.select(delivery.c.id).where(delivery.c.signing_id == signing_id, delivery.c.state == "waiting")
+    waiting = job.c.stage == Stage.DELIVER.value, job.c.state == "waiting", job.c.waits > 0
+    tx.connection.execute(job.update().where(*waiting, job.c.ref.in_(mine)).values(run_at=tx.now, waits=0))
+
+
+def hold_deliveries(tx: Tx, signing_id: str, reason: str) -> None:
+    mine = delivery.c.signing_id == signing_id, delivery.c.state == "waiting"
+    waiting = sa.select(delivery.c.id).where(*mine)
+    tx.connection.execute(
+        job.delete().where(
+            job.c.stage == Stage.DELIVER.value, job.c.ref.in_(waiting), job.c.state.in_(("waiting", "suspect"))
+        )
+    )
+    jobless = ~sa.exists().where(job.c.stage == Stage.DELIVER.value, job.c.ref == delivery.c.id)
+    tx.connection.execute(delivery.update().where(*mine, jobless).values(state="held", reason=storable(reason)))

@@ -1,0 +1,211 @@
+"""The store over one database: every write goes through its committer, every read through its reader."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..core.errors import ClaimLost, Permanent, StoreUnavailable
+from ..core.types import Job
+from ..core.work import (
+    Accepted,
+    Claims,
+    DeliveryRow,
+    EventRow,
+    NewEvent,
+    RefusedCallback,
+    Settled,
+    Settlement,
+    SigningRow,
+    Wish,
+)
+from . import accept, claim, listing, migrate, read, replay, settle, sweep
+from .codec import dump
+from .committer import Batch, Committer
+from .engine import Tx, open_database
+from .tables import delivery, job
+
+PROGRESS_LIMIT = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """Seconds."""
+
+    payloads: float = 90 * 86400.0
+    attempts: float = 365 * 86400.0
+
+
+class SqlStore:
+    """SQLite or Postgres, by the URL. Opens nothing before its first use; safe to use after a fork."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], float] | None = None,
+        retention: Retention | None = None,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.url = url
+        self.database = open_database(url, clock)
+        self.retention = retention or Retention()
+        self.committer = Committer(self.database, self._committed, on_death)
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._listener: threading.Thread | None = None
+        self._listening = threading.Lock()
+
+    # --- writes ---------------------------------------------------------------------------------------------------
+
+    def accept(self, event: NewEvent, timeout: float) -> Accepted:
+        size = len(event.request.body) + 1024
+        result: Accepted = self.committer.submit(accept.accept, event, size=size, timeout=timeout)
+        return result
+
+    def refuse(self, refused: RefusedCallback, keep: int) -> None:
+        self._submit(accept.keep_refused, (refused, keep))
+
+    def claim(self, wish: Wish) -> Claims:
+        with self._reading() as connection:
+            if not claim.is_due(connection, wish, self.database.now()):
+                return Claims()
+        result: Claims = self._submit(claim.claim, wish)
+        return result
+
+    def settle(self, settlement: Settlement) -> Settled:
+        result: Settled = self._submit(settle.settle, settlement)
+        return result
+
+    def renew(self, jobs: Iterable[Job], lease: float) -> frozenset[str]:
+        return frozenset(one.id for one in jobs if not self._submit(claim.renew, (one, lease)))
+
+    def give_back(self, jobs: Iterable[Job]) -> None:
+        for one in jobs:
+            self._submit(claim.give_back, one)
+
+    def save_progress(self, claimed: Job, state: Mapping[str, Any]) -> None:
+        text = dump(dict(state))
+        if len(text) > PROGRESS_LIMIT:
+            raise Permanent(f"progress of {len(text)} bytes is more than {PROGRESS_LIMIT}")
+        self._submit(_save_progress, (claimed, text))
+
+    def sweep(self, worker: str, hold: float = 60.0) -> Mapping[str, int]:
+        order = sweep.SweepOrder(
+            worker=worker, hold=hold, keep_payloads=self.retention.payloads, keep_attempts=self.retention.attempts
+        )
+        result: Mapping[str, int] = self._submit(sweep.sweep, order)
+        return result
+
+    def replay(self, order: replay.ReplayOrder) -> list[replay.Replayed]:
+        result: list[replay.Replayed] = self._submit(replay.replay, order)
+        return result
+
+    # --- reads ----------------------------------------------------------------------------------------------------
+
+    def holds(self, claimed: Job) -> bool:
+        with self._reading() as connection:
+            return read.holds(connection, claimed, self.database.now())
+
+    def event(self, event_id: str) -> EventRow:
+        with self._reading() as connection:
+            return read.read_event(connection, event_id)
+
+    def signing(self, signing_id: str) -> SigningRow:
+        with self._reading() as connection:
+            return read.read_signing(connection, signing_id)
+
+    def delivery(self, delivery_id: str) -> DeliveryRow:
+        with self._reading() as connection:
+            return read.read_delivery(connection, delivery_id)
+
+    def list(self, query: listing.Query) -> list[dict[str, Any]]:
+        with self._reading() as connection:
+            return listing.rows(connection, query)
+
+    def timeline(self, some_id: str) -> dict[str, Any] | None:
+        with self._reading() as connection:
+            return listing.timeline(connection, some_id)
+
+    def refused_request(self, refused_id: str) -> RefusedCallback | None:
+        with self._reading() as connection:
+            return listing.refused_request(connection, refused_id)
+
+    def now(self) -> float:
+        try:
+            return self.database.now()
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(type(error).__name__) from error
+
+    def ready(self) -> str:
+        if not self.committer.alive:
+            return "the committer has died"
+        try:
+            with self._reading() as connection:
+                return migrate.missing(connection)
+        except StoreUnavailable as error:
+            return str(error)
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def migrate(self) -> str:
+        """Brings the schema up to date; two at once are safe. Returns what was done."""
+        return migrate.migrate(self.database)
+
+    def wait(self, timeout: float) -> None:
+        self._listen()
+        self._wake.wait(timeout)
+        self._wake.clear()
+
+    def poke(self) -> None:
+        """Ends a `wait` in this process."""
+        self._wake.set()
+
+    def close(self) -> None:
+        self._stopped.set()
+        self._wake.set()
+        self.committer.close()
+        if self._listener is not None:
+            self._listener.join()
+        self.database.close()
+
+    def _submit(self, batch: Batch, item: Any) -> Any:
+        return self.committer.submit(batch, item)
+
+    @contextmanager
+    def _reading(self) -> Any:
+        try:
+            with self.database.reader.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            first = str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0]
+            raise StoreUnavailable(first[:200]) from error
+
+    def _committed(self, made_work: bool) -> None:
+        if made_work:
+            self._wake.set()
+
+    def _listen(self) -> None:
+        with self._listening:
+            if self._listener is None:
+                arguments = (self._wake.set, self._stopped)
+                self._listener = threading.Thread(
+                    target=self.database.listen, args=arguments, name="listener", daemon=True
+                )
+                self._listener.start()
+
+
+def _save_progress(tx: Tx, items: Iterable[tuple[Job, str]]) -> list[Any]:
+    return [_save_one(tx, claimed, text) for claimed, text in items]
+
+
+def _save_one(tx: Tx, claimed: Job, text: str) -> ClaimLost | None:
+    ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running"
+    if tx.connection.execute(sa.select(job.c.id).where(*ours).with_for_update()).first() is None:
+        return ClaimLost("progress came too late: the delivery belongs to another worker")
+    tx.connection.execute(delivery.update().where(delivery.c.id == claimed.ref).values(progress=text))
+    return None

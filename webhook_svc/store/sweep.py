@@ -1,0 +1,104 @@
+"""Putting right what died or grew old: expired leases, rows past their retention."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from ..core.types import Job
+from .claim import COLUMNS, as_job
+from .engine import Tx
+from .settle import bury
+from .tables import attempt, event, job, lease, payload
+
+ALONE_EXPIRIES = 3
+"""A job that lost its worker is next run alone; after this many expiries alone it is buried."""
+
+PURGE_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOrder:
+    """`keep_payloads` and `keep_attempts` are seconds; `hold` is how long the sweep lease lasts."""
+
+    worker: str
+    hold: float
+    keep_payloads: float
+    keep_attempts: float
+
+
+def sweep(tx: Tx, orders: Sequence[SweepOrder]) -> list[Mapping[str, int]]:
+    return [_sweep(tx, order) if take_lease(tx, "sweep", order.worker, order.hold) else {} for order in orders]
+
+
+def take_lease(tx: Tx, name: str, owner: str, hold: float) -> bool:
+    """Is this piece of work ours for the next `hold` seconds?"""
+    renewed = (
+        lease.update()
+        .where(lease.c.name == name, sa.or_(lease.c.owner == owner, lease.c.until < tx.now))
+        .values(owner=owner, until=tx.now + hold)
+    )
+    return bool(tx.connection.execute(renewed).rowcount)
+
+
+def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
+    returned, buried = _expire(tx)
+    payloads = _purge_payloads(tx, tx.now - order.keep_payloads)
+    attempts = _purge_attempts(tx, tx.now - order.keep_attempts)
+    counts = {"returned": returned, "buried": buried, "payloads": payloads, "attempts": attempts}
+    return {word: count for word, count in counts.items() if count}
+
+
+def _expire(tx: Tx) -> tuple[int, int]:
+    expired = (
+        sa.select(*COLUMNS, job.c.worker)
+        .where(job.c.state == sa.literal_column("'running'"), job.c.lease_until < tx.now)
+        .order_by(job.c.lease_until)
+        .limit(PURGE_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    returned = buried = 0
+    for row in tx.connection.execute(expired).all():
+        lost = as_job(row)
+        _note_expiry(tx, lost, row.worker)
+        if row.expiries >= ALONE_EXPIRIES:
+            reason = f"its worker died or hung {row.expiries + 1} times while running it, {ALONE_EXPIRIES} times alone"
+            bury(tx, lost, reason, held=False)
+            buried += 1
+        else:
+            values = {"state": "suspect", "lease_until": None, "run_at": tx.now, "expiries": job.c.expiries + 1}
+            tx.connection.execute(job.update().where(job.c.id == lost.id).values(values))
+            returned += 1
+            tx.made_work = True
+    return returned, buried
+
+
+def _note_expiry(tx: Tx, lost: Job, worker: str) -> None:
+    row = {
+        "stage": lost.stage.value,
+        "ref": lost.ref,
+        "claim": lost.claim,
+        "worker": worker,
+        "started": lost.lease_until,
+        "ended": tx.now,
+        "outcome": "expired",
+        "error": "LeaseExpired",
+        "message": "the worker did not renew its lease",
+    }
+    tx.connection.execute(attempt.insert(), row)
+
+
+def _purge_payloads(tx: Tx, before: float) -> int:
+    """Bytes of events that are settled; one that is dead keeps its bytes, for it can be replayed."""
+    old = (
+        sa.select(payload.c.event_id)
+        .join(event, event.c.id == payload.c.event_id)
+        .where(payload.c.received < before, event.c.state.in_(("parsed", "ignored")))
+        .limit(PURGE_BATCH)
+    )
+    return tx.connection.execute(payload.delete().where(payload.c.event_id.in_(old))).rowcount
+
+
+def _purge_attempts(tx: Tx, before: float) -> int:
+    old = sa.select(attempt.c.id).where(attempt.c.ended < before).limit(PURGE_BATCH)
+    return tx.connection.execute(attempt.delete().where(attempt.c.id.in_(old))).rowcount

@@ -1,0 +1,240 @@
+"""The tables, and what each state in them means. The database defends the state machine: CHECKs and partial indexes.
+
+Times are Unix seconds by the database's clock. Keys are SHA-256 digests, so that no foreign text is ever compared;
+foreign text is stored as JSON or through `core.ids.storable`. Ids sort by time.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
+)
+
+_Id = sa.String(40)
+_Time = sa.Double
+_Digest = sa.LargeBinary(32)
+
+
+def _states(*states: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
+
+
+# accepted  on disk, its parse job waits or runs
+# parsed    what it says is known, its signings have it
+# ignored   it asks for nothing; `reason` says why
+# dead      it could not be understood; kept, replayable
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("key", _Digest, nullable=False, unique=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("type", sa.Text, nullable=False, server_default=""),
+    sa.Column("sender_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("delivery_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("verified_by", sa.String(64), nullable=False, server_default=""),
+    sa.Column("hint", sa.Boolean, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("received", _Time, nullable=False),
+    sa.Column("copies", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("queued", _Time, nullable=False),
+    _states("accepted", "parsed", "ignored", "dead"),
+    sa.Index(None, "source", "id"),
+    sa.Index("ix_event_dead", "id", postgresql_where=sa.text("state = 'dead'"), sqlite_where=sa.text("state = 'dead'")),
+)
+
+# The bytes as they arrived, in a table of their own: claiming and listing never touch them, retention empties it first.
+payload = sa.Table(
+    "payload",
+    metadata,
+    sa.Column("event_id", _Id, sa.ForeignKey("event.id"), primary_key=True),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("received", _Time, nullable=False, index=True),
+)
+
+# Callbacks that did not verify, masked: the newest few per source.
+refused = sa.Table(
+    "refused",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("at", _Time, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index(None, "source", "id"),
+)
+
+# fetching  a fetch job waits or runs
+# complete  every wanted part is fetched (its deliveries may still be on their way)
+# partial   handed on without some wanted part; a later event fetches again
+# ended     the provider says there will be no document
+# dead      fetching was given up; `reason` says why
+# held      a person has to decide; `reason` says what
+signing = sa.Table(
+    "signing",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("key", _Digest, nullable=False, unique=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("ref", sa.Text, nullable=False),
+    sa.Column("title", sa.Text, nullable=False, server_default=""),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("wanted", sa.Integer, nullable=False),
+    sa.Column("fetched", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("change", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("supplements", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lacking", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("released", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("created", _Time, nullable=False),
+    sa.Column("updated", _Time, nullable=False),
+    _states("fetching", "complete", "partial", "ended", "dead", "held"),
+    sa.CheckConstraint("fetched <= wanted", name="fetched"),
+    sa.Index(None, "source", "id"),
+    sa.Index(
+        "ix_signing_dead",
+        "id",
+        postgresql_where=sa.text("state IN ('dead', 'held')"),
+        sqlite_where=sa.text("state IN ('dead', 'held')"),
+    ),
+)
+
+# Which events spoke of which signing.
+signing_event = sa.Table(
+    "signing_event",
+    metadata,
+    sa.Column("signing_id", _Id, sa.ForeignKey("signing.id"), primary_key=True),
+    sa.Column("event_id", _Id, sa.ForeignKey("event.id"), primary_key=True, index=True),
+)
+
+# `supplement` is the bundle of this version that the part went out with (0 = the first), NULL while it has not.
+part = sa.Table(
+    "part",
+    metadata,
+    sa.Column("signing_id", _Id, sa.ForeignKey("signing.id"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", _Digest, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("content_type", sa.Text, nullable=False),
+    sa.Column("supplement", sa.Integer),
+)
+
+# waiting    its deliver job waits or runs
+# delivered  the receipt is here
+# dead       given up; `reason` says why
+# held       a person has to decide
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("key", _Digest, nullable=False, unique=True),
+    sa.Column("signing_id", _Id, sa.ForeignKey("signing.id"), nullable=False, index=True),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("sink", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("supplement", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("progress", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("receipt", sa.Text),
+    sa.Column("created", _Time, nullable=False),
+    sa.Column("done", _Time),
+    _states("waiting", "delivered", "dead", "held"),
+    sa.CheckConstraint("(state = 'delivered') = (receipt IS NOT NULL)", name="receipt"),
+    sa.Index(None, "sink", "id"),
+    sa.Index(
+        "ix_delivery_dead",
+        "id",
+        postgresql_where=sa.text("state IN ('dead', 'held')"),
+        sqlite_where=sa.text("state IN ('dead', 'held')"),
+    ),
+)
+
+# waiting  to be claimed when `run_at` is over
+# suspect  its lease expired: it may have killed its worker, so it is claimed to run alone
+# running  claimed; `claim` is the fencing number, raised by every claim
+# A job disappears when it is settled.
+job = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("lane", sa.String(80), nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("ref", _Id, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("run_at", _Time, nullable=False),
+    sa.Column("claim", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lease_until", _Time),
+    sa.Column("worker", sa.String(80), nullable=False, server_default=""),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("waits", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("expiries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created", _Time, nullable=False),
+    sa.UniqueConstraint("stage", "ref", name="uq_job_stage_ref"),
+    _states("waiting", "suspect", "running"),
+    sa.CheckConstraint("stage IN ('parse', 'fetch', 'deliver')", name="stage"),
+    sa.CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
+    sa.Index(
+        "ix_job_claim",
+        "lane",
+        "run_at",
+        "id",
+        postgresql_where=sa.text("state = 'waiting'"),
+        sqlite_where=sa.text("state = 'waiting'"),
+    ),
+    sa.Index(
+        "ix_job_suspect",
+        "lane",
+        "run_at",
+        "id",
+        postgresql_where=sa.text("state = 'suspect'"),
+        sqlite_where=sa.text("state = 'suspect'"),
+    ),
+    sa.Index(
+        "ix_job_lease",
+        "lease_until",
+        postgresql_where=sa.text("state = 'running'"),
+        sqlite_where=sa.text("state = 'running'"),
+    ),
+)
+
+# One row per claim that ended, and one per decision of a person (`outcome` = 'replay').
+# outcome: done, again, waiting, dead, held, refetch, late (the claim had been lost), expired, returned, replay
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("ref", _Id, nullable=False),
+    sa.Column("claim", sa.Integer, nullable=False),
+    sa.Column("worker", sa.String(80), nullable=False),
+    sa.Column("started", _Time, nullable=False),
+    sa.Column("ended", _Time, nullable=False, index=True),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("error", sa.String(64), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("next_at", _Time),
+    sa.Column("receipt", sa.Text),
+    sa.Index(None, "ref", "id"),
+)
+
+# Work that one process at a time may do ("sweep").
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("owner", sa.String(80), nullable=False),
+    sa.Column("until", _Time, nullable=False),
+)
