@@ -1,0 +1,107 @@
+"""What the flows of many providers have in common: reading payloads, judging answers, following links that expire."""
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import inf
+from typing import Any, TypeVar
+
+from .errors import NotReady, Permanent, Retryable, WebhookError
+from .moment import moment
+from .ports import Step
+from .settings import setting
+from .template import url_segment
+from .types import Answer, Meaning, Request, Save, as_text, at_path
+
+T = TypeVar("T")
+Flow = Generator[Step, Answer, T]
+"""A part of a provider's steps that ends in a value."""
+
+Fates = Mapping[int, tuple[type[Permanent | NotReady | Retryable], str]]
+"""What an error status means, in a table that can be held against the provider's documentation."""
+
+_LINK_IS_STALE = (403, 404, 410)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTypes:
+    """Which types of event mean what; every other type is kept and asks for nothing."""
+
+    ready: tuple[str, ...] = setting("the document can be fetched", ())
+    changed: tuple[str, ...] = setting("ready, and its bytes may differ from those fetched before", ())
+    terminal: tuple[str, ...] = setting("the signing ended without a document", ())
+
+    def __post_init__(self) -> None:
+        every = (*self.ready, *self.changed, *self.terminal)
+        twice = sorted({kind for kind in every if every.count(kind) > 1})
+        if twice:
+            raise ValueError(f"each type in one of the lists and once: {', '.join(twice)} is not")
+
+    def meaning(self, kind: str) -> Meaning:
+        if kind in self.changed:
+            return Meaning.CHANGED
+        if kind in self.ready:
+            return Meaning.READY
+        return Meaning.TERMINAL if kind in self.terminal else Meaning.OTHER
+
+
+def first_text(body: Any, *paths: str) -> str:
+    """The first of these paths that leads to a value, as text; "" where none does. Permanent where it is no scalar."""
+    return next((as_text(value) for path in paths if (value := at_path(body, path)) is not None), "")
+
+
+def segment(text: str) -> str:
+    """A foreign id as one path segment. Permanent where it is empty or would climb."""
+    try:
+        return url_segment(text)
+    except ValueError:
+        raise Permanent("the document id cannot stand in a URL") from None
+
+
+def object_in(answer: Answer, fates: Fates, sender: str) -> Mapping[str, Any]:
+    """The JSON object of a 2xx; for every other answer the error that its status means."""
+    if not answer.ok:
+        raise failure(answer, fates, sender)
+    found = answer.json()
+    if not isinstance(found, Mapping):
+        raise Retryable("the answer is not a JSON object")
+    return found
+
+
+def failure(answer: Answer, fates: Fates, sender: str) -> WebhookError:
+    """The error that the status means; one that is not in the table is Retryable from 500 on, else Permanent."""
+    fate, meaning = fates.get(answer.status, (Retryable if answer.status >= 500 else Permanent, "unexpected"))
+    message = f"{sender} answered {answer.status}: {meaning}"
+    return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer))
+
+
+def _pause(answer: Answer) -> float | None:
+    """`Retry-After`, or what some senders write in the body of a 429 instead."""
+    told = answer.retry_after()
+    if told is None and answer.status == 429:
+        with suppress(Retryable):
+            found = at_path(answer.json(), "details.retry_after")
+            told = float(found) if isinstance(found, int | float) and 0 < found < 1e7 else None
+    return told
+
+
+def save_link(link: str, again: Callable[[], Flow[str]], part: str, name: str) -> Flow[Answer]:
+    """The answer to the download. A link that no longer opens is asked for anew, once. Links carry no credentials."""
+    answer = yield Save(request=Request(url=link), part=part, name=name)
+    if answer.status in _LINK_IS_STALE:
+        answer = yield Save(request=Request(url=(yield from again())), part=part, name=name)
+    return answer
+
+
+def seconds_left(answer: Answer, until: Any) -> float:
+    """How long a link lasts by the clock of the server that made it; endless where either time is missing."""
+    end = moment(until)
+    try:
+        return inf if end is None else end - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return inf
+
+
+def pdf_name(title: str) -> str:
+    return f"{title.removesuffix('.pdf') or 'document'}.pdf"

@@ -1,0 +1,25 @@
+"""Points in time as senders write them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+_MILLISECONDS = 1e11  # larger numbers of seconds lie after the year 5100
+
+
+def moment(value: Any) -> float | None:
+    """Unix seconds of ISO 8601 text (without a zone: UTC) or of a number of (milli)seconds; None if it is neither."""
+    if isinstance(value, bool):
+        return None
+    try:
+        if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal() and len(value) < 20):
+            number = float(value)
+            return _plausible(number / 1000 if abs(number) > _MILLISECONDS else number)
+        parsed = datetime.fromisoformat(value)
+        return _plausible((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _plausible(seconds: float) -> float | None:
+    """Nothing before 1970 and nothing that a calendar cannot show: infinity and NaN fail the comparison."""
+    return seconds if 0 <= seconds <= _MILLISECONDS else None
