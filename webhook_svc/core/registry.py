@@ -36,10 +36,10 @@ class Registry:
         module, _, attribute = entry.target.partition(":")
         try:
             loaded = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if entry.extra:
+        except (ImportError, AttributeError) as error:
+            if entry.extra and isinstance(error, ModuleNotFoundError):
                 raise ConfigError(f"{name!r} needs: pip install 'webhook-svc[{entry.extra}]'") from error
-            raise
+            raise ConfigError(f"{entry.target} does not load: {error}") from error
         if not isinstance(loaded, type):
             raise ConfigError(f"{entry.target} is not a class")
         return loaded

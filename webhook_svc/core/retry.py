@@ -1,5 +1,6 @@
 """When to try again: a pure rule over a schedule that stands in the configuration, visible."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,13 @@ class RetryPolicy:
     not_ready: tuple[float, ...] = (5, 10, 20, 40, 60, 120, 300, 900)
     give_up_after: float = 3 * 86400.0
     longest: float = 86400.0
+
+    def __post_init__(self) -> None:
+        times = (*self.delays, *self.not_ready, self.give_up_after, self.longest)
+        if not all(math.isfinite(time) and time >= 0 for time in times):
+            raise ValueError("seconds that are finite and not negative")
+        if not self.not_ready:
+            raise ValueError("at least one delay in not_ready")
 
     def next_try(self, tries: int, after: float | None, random: Callable[[], float]) -> float | None:
         """Seconds until the next try after `tries` failed ones; None when they are used up."""

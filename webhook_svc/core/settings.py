@@ -8,7 +8,7 @@ A field named after a Python keyword ends in an underscore that its key in the f
 import dataclasses
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -64,7 +64,7 @@ class Url(str):
 
 
 class Expanded(str):
-    """A string that came whole out of `${X}`: it takes the field's type."""
+    """A string that came whole out of `${X}`: it takes the field's type. Empty, it counts as not given."""
 
     __slots__ = ()
 
@@ -79,18 +79,25 @@ def setting(doc: str, default: Any = dataclasses.MISSING, *, factory: Any = data
     return dataclasses.field(metadata=metadata)
 
 
-def build(kind: type, table: Mapping[str, Any], where: str, problems: list[Problem]) -> Any:
-    """The Settings object, or None after adding to `problems`. `kind.__post_init__` may raise ValueError."""
+def build(
+    kind: type, table: Mapping[str, Any], where: str, problems: list[Problem], *, also: Iterable[str] = ()
+) -> Any:
+    """The Settings object, or None after adding to `problems`. `kind.__post_init__` may raise ValueError.
+
+    `also` are keys that were taken out of the table before: they are offered where a key is unknown.
+    A Problem that stands in the place of a value (see core.expand) is reported where the value is used.
+    """
     before = len(problems)
     hints = get_type_hints(kind)
     known = {_key(field.name): field for field in dataclasses.fields(kind) if field.init}
-    problems.extend(_unknown_key(where, key, list(known)) for key in table if key not in known)
+    problems.extend(unknown_key(where, key, [*known, *also]) for key in table if key not in known)
     values: dict[str, Any] = {}
     for key, field in known.items():
         hint = hints[field.name]
-        if key in table:
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if key in table and (required or not _not_given(table[key])):
             values[field.name] = _convert(hint, table[key], f"{where}.{key}", problems)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+        elif required:
             problems.append(Problem(where=f"{where}.{key}", found="nothing", expected=_describe(hint)))
     if len(problems) > before:
         return None
@@ -144,13 +151,25 @@ def _key(name: str) -> str:
     return name.removesuffix("_")
 
 
-def _unknown_key(where: str, key: str, known: list[str]) -> Problem:
-    close = get_close_matches(key, known, n=1)
-    expected = f"{close[0]!r} (did you mean that?)" if close else f"one of: {', '.join(sorted(known))}"
-    return Problem(where=f"{where}.{key}", found="an unknown key", expected=expected)
+def unknown_key(where: str, key: str, known: Iterable[str]) -> Problem:
+    return Problem(where=f"{where}.{key}", found="an unknown key", expected=suggestion(key, known))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What was expected instead of an unknown name: the one that looks like it, else all of them."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    return f"{close[0]!r} (did you mean that?)" if close else f"one of: {', '.join(names) or 'none'}"
+
+
+def _not_given(value: Any) -> bool:
+    return isinstance(value, Expanded) and not value
 
 
 def _convert(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
+    if isinstance(value, Problem):
+        problems.append(value)
+        return None
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return None if value is None else _convert(_not_none(args), value, where, problems)
@@ -165,8 +184,18 @@ def _convert(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
             return build(hint, value, where, problems)
         return _wrong(hint, value, where, problems)
     if hint is Any:
+        problems.extend(problems_in(value))
         return value
     return _scalar(hint, value, where, problems)
+
+
+def problems_in(value: Any) -> Iterator[Problem]:
+    """Every Problem that stands in the place of a value, however deep."""
+    if isinstance(value, Problem):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from problems_in(inner)
 
 
 def _scalar(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
@@ -204,11 +233,13 @@ def _is_address(value: str) -> bool:
 
 
 def _items(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
-    if isinstance(value, Expanded):
-        value = [Expanded(item.strip()) for item in value.split(",") if item.strip()]
-    if not isinstance(value, list | tuple):
+    items = [Expanded(item.strip()) for item in value.split(",")] if isinstance(value, Expanded) else value
+    if not isinstance(items, list | tuple):
         return _wrong(tuple[hint, ...], value, where, problems)
-    return tuple(_convert(hint, item, f"{where}[{index}]", problems) for index, item in enumerate(value))
+    given = [(index, item) for index, item in enumerate(items) if not _not_given(item)]
+    if value and not given and hint is Secret:
+        problems.append(Problem(where=where, found="only empty secrets", expected="at least one secret"))
+    return tuple(_convert(hint, item, f"{where}[{index}]", problems) for index, item in given)
 
 
 def _mapping(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
@@ -230,7 +261,12 @@ def _choice(allowed: tuple[Any, ...], value: Any, where: str, problems: list[Pro
 
 
 def _wrong(hint: Any, value: Any, where: str, problems: list[Problem]) -> None:
-    problems.append(Problem(where=where, found=_shown(value), expected=_describe(hint)))
+    found = "something else" if _holds_secret(hint) else _shown(value)
+    problems.append(Problem(where=where, found=found, expected=_describe(hint)))
+
+
+def _holds_secret(hint: Any) -> bool:
+    return hint is Secret or any(_holds_secret(arg) for arg in get_args(hint))
 
 
 def _shown(value: Any) -> str:
