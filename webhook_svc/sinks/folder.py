@@ -5,23 +5,24 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import BinaryIO, ClassVar, Final
 
 from ..core.errors import ArtifactLost, Conflict, Permanent, Retryable
 from ..core.ports import Progress, Sink
 from ..core.settings import setting
 from ..core.types import Delivery, Receipt
+from ..files import CHUNK, NewFile, make_folder, new_file, sync_folder
 
-_CHUNK: Final = 1024 * 1024
 _FOR_A_PERSON: Final = {
     errno.ENAMETOOLONG: "the path is too long for this file system",
     errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.ENOTSUP: "the file system knows no hard links",
     errno.ELOOP: "the path leads round in circles",
 }
 _MAY_PASS: Final = {
@@ -70,31 +71,34 @@ deleted there, so a second user that may only read can be given the folder.
 held for a person's decision and the file stays as it is.
 
 **Limits:** the file system's own. It must know hard links (ext4, xfs, btrfs, apfs, NFS do; exFAT and most bucket
-mounts do not: use the bucket's own sink). Symbolic links that lead out of `path` are refused. After a crash a file
-`.webhook-svc-*.part` may be left over; it can be deleted.
+mounts do not: use the bucket's own sink). Symbolic links that lead out of `path` are refused. After a crash a hidden
+file `.*.part` may be left over; it can be deleted.
 """
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the disk is its memory
         with _translated():
             root = _real(Path(self.settings.path))
             files = [_below(root, file) for file in self._files(delivery)]
-            lacking = [file for file in files if not _stands(file)]
-            for file in lacking:
-                _write(file, delivery.still_ours)
-                _sync_upwards(file.path.parent, root)
-            for file in files:
-                if file not in lacking:
-                    _sync_upwards(file.path.parent, root)
-        return _receipt(files, found=not lacking)
+            there = [_stands(file) for file in files]
+            settled = {str(root)}
+            for file, found in zip(files, there, strict=True):
+                if found:
+                    _settle(file, settled)
+                else:
+                    _write(file, settled, delivery.still_ours)
+        return _receipt(files, found=all(there))
 
     def check(self) -> str:
         with _translated():
             root = _real(Path(self.settings.path))
             nearest = next(folder for folder in (root, *root.parents) if folder.exists())
-            with NamedTemporaryFile(dir=nearest, prefix=".webhook-svc-", suffix=".part") as probe:
+            with new_file(nearest) as probe:
                 probe.write(b"check")
-                probe.flush()
-                os.fsync(probe.fileno())
+                final = probe.temp.with_suffix(".check.part")
+                try:
+                    probe.place(final)
+                finally:
+                    final.unlink(missing_ok=True)
         return f"{root} can be written" + ("" if nearest == root else f" (it will be made below {nearest})")
 
     def _files(self, delivery: Delivery) -> Iterator[_File]:
@@ -152,43 +156,33 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write(file: _File, still_ours: Callable[[], None]) -> None:
-    file.path.parent.mkdir(parents=True, exist_ok=True)
-    temp = file.path.parent / f".webhook-svc-{os.urandom(8).hex()}.part"
-    try:
-        with temp.open("xb") as into, file.open() as stream:
-            _copy(stream, into, file)
-            into.flush()
-            os.fsync(into.fileno())
+def _settle(file: _File, settled: set[str]) -> None:
+    """The name is on disk: an earlier try may have died between the link and the sync of its folder."""
+    make_folder(file.path.parent, settled)
+    sync_folder(file.path.parent)
+
+
+def _write(file: _File, settled: set[str], still_ours: Callable[[], None]) -> None:
+    with new_file(file.path.parent, mode=0o666) as new:
+        with file.open() as stream:
+            _copy(stream, new, file)
         still_ours()
-        with suppress(FileExistsError):
-            os.link(temp, file.path)
-            return
-    finally:
-        temp.unlink(missing_ok=True)
-    _stands(file)
+        try:
+            new.place(file.path, settled)
+        except FileExistsError:
+            _stands(file)  # a Conflict, unless the one who came first wrote the same
+            _settle(file, settled)
 
 
-def _copy(stream: BinaryIO, into: BinaryIO, file: _File) -> None:
+def _copy(stream: BinaryIO, into: NewFile, file: _File) -> None:
     whole = hashlib.sha256()
     size = 0
-    while chunk := stream.read(_CHUNK):
+    while chunk := stream.read(CHUNK):
         whole.update(chunk)
         size += len(chunk)
         into.write(chunk)
     if (size, whole.hexdigest()) != (file.size, file.sha256):
         raise ArtifactLost(f"the copy we hold of {file.path.name} is not what was downloaded")
-
-
-def _sync_upwards(folder: Path, root: Path) -> None:
-    """Names are on disk once their folders are; an earlier try may have died between the link and this."""
-    while folder.is_relative_to(root):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        folder = folder.parent
 
 
 @contextmanager

@@ -1,0 +1,341 @@
+"""A bucket at Amazon S3 or any store that speaks its language: create-only writes, compared after the fact."""
+
+import hashlib
+import io
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, ClassVar, Final, Literal
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from ..core.errors import Conflict, Permanent, Retryable, WebhookError
+from ..core.ports import Clock, Http, Progress, Sink
+from ..core.settings import Secret, Url, host_of, setting
+from ..core.types import Answer, Delivery, Receipt, Request, Upload
+from ..signing.aws4 import Aws4Key, sign
+
+_CHUNK: Final = 256 * 1024
+_NOTHING: Final = hashlib.sha256(b"").hexdigest()
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
+_MAY_PASS: Final = frozenset(
+    {
+        "BadDigest",
+        "IncompleteBody",
+        "RequestTimeTooSkewed",
+        "RequestTimeout",
+        "SlowDown",
+        "XAmzContentChecksumMismatch",
+        "XAmzContentSHA256Mismatch",
+    }
+)
+_LOOKED_FIRST: Final = "looked first, then written: the server does not know If-None-Match"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Settings:
+    bucket: str = setting("The bucket; it is not made.")
+    access_key_id: Secret = setting("Usually ${AWS_ACCESS_KEY_ID}.")
+    secret_access_key: Secret = setting("Usually ${AWS_SECRET_ACCESS_KEY}.")
+    session_token: Secret | None = setting("Of temporary credentials.", None)
+    region: str = setting("The bucket's region; many other stores take any word, R2 wants auto.", "us-east-1")
+    endpoint: Url | None = setting("The address of another store than Amazon's.", None)
+    path_style: Literal["auto", "on", "off"] = setting(
+        "Bucket in the path instead of the host name; auto: with an endpoint, or a dot in the bucket's name.", "auto"
+    )
+    prefix: str = setting("Put before every name.", "")
+    create_only: Literal["auto", "on", "off"] = setting(
+        "If-None-Match on every write. auto: where the server does not know it, look first; off: always look first.",
+        "auto",
+    )
+    verify: Literal["head", "read"] = setting(
+        "How arrival is proved: head asks for the stored checksum (and reads where there is none), read always reads.",
+        "head",
+    )
+    storage_class: str = setting("x-amz-storage-class, empty for the bucket's own.", "")
+    encryption: str = setting("x-amz-server-side-encryption (AES256, aws:kms), empty for the bucket's own.", "")
+    manifest: bool = setting("Write the manifest of each bundle beside its files, last.", True)
+
+    def __post_init__(self) -> None:
+        if not _BUCKET.fullmatch(self.bucket):
+            raise ValueError("a bucket name of 3 to 63 letters, digits, dots, hyphens")
+        if not _REGION.fullmatch(self.region):
+            raise ValueError("a region such as eu-central-1")
+        if not (_WORD.fullmatch(self.storage_class) and _WORD.fullmatch(self.encryption)):
+            raise ValueError("one word as storage_class and as encryption")
+        if any(segment in ("", ".", "..") for segment in self.prefix.strip("/").split("/") if self.prefix):
+            raise ValueError("a prefix without empty segments and dots")
+
+    def address(self) -> str:
+        """The bucket's URL, without a slash at its end."""
+        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        scheme, host, path, _, _ = urlsplit(self.endpoint or f"https://s3.{self.region}.{suffix}")
+        if self.path_style == "on" or (self.path_style == "auto" and (self.endpoint or "." in self.bucket)):
+            return urlunsplit((scheme, host, f"{path.rstrip('/')}/{self.bucket}", "", ""))
+        return urlunsplit((scheme, f"{self.bucket}.{host}", path.rstrip("/"), "", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Object:
+    """One object to be."""
+
+    key: str
+    sha256: str
+    size: int
+    content_type: str
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    found: bool
+    proof: str
+    note: str = ""
+
+
+class S3(Sink):
+    """Every write carries its checksum and If-None-Match, and is compared with what then stands in the bucket."""
+
+    Settings = S3Settings
+    settings: S3Settings
+    proof: ClassVar[str] = "checksum of the stored object"
+    max_bytes: ClassVar[int | None] = 5 * 1024**3
+    guide: ClassVar[str] = """\
+Each object is sent in one request with its SHA-256, which the server checks, and with `If-None-Match: *`, so that
+nothing is ever overwritten. Afterwards the stored object's size and checksum are asked for and compared; where the
+server keeps no checksum the object is read back and hashed.
+
+**Permissions:** the least that works at Amazon, for `bucket = "acme-signed"`, `prefix = "contracts"`:
+
+```json
+{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"],
+   "Resource": "arn:aws:s3:::acme-signed/contracts/*"},
+  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::acme-signed"}]}
+```
+
+`s3:ListBucket` lets `check` look, and tells a missing object from a forbidden one. Nothing is ever deleted.
+
+**Retry:** harmless. An object that stands there with the same bytes counts as done; with other bytes the delivery is
+held for a person's decision. A server without conditional writes (Backblaze B2) is looked at first
+(`create_only = "auto"`); between look and write another program could slip in.
+
+**Limits:** 5 GiB an object, 1024 bytes a name. Buckets whose lifecycle rules delete objects are not noticed.
+"""
+
+    def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
+        super().__init__(name, settings, http)
+        self._clock = clock
+        self._address = self.settings.address()
+        self._conditional = self.settings.create_only != "off"
+        self._key = Aws4Key(
+            access_key_id=self.settings.access_key_id,
+            secret_access_key=self.settings.secret_access_key,
+            session_token=self.settings.session_token,
+            region=self.settings.region,
+        )
+
+    def hosts(self) -> frozenset[str]:
+        return frozenset({host_of(self._address)})
+
+    def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the bucket is its memory
+        objects = list(self._objects(delivery))
+        stored = [self._store(thing, delivery.still_ours) for thing in objects]
+        details: dict[str, Any] = {
+            "keys": [thing.key for thing in objects],
+            "sha256": [thing.sha256 for thing in objects],
+            "bytes": sum(thing.size for thing in objects),
+        }
+        if notes := sorted({one.note for one in stored if one.note}):
+            details["notes"] = notes
+        return Receipt(
+            location=f"s3://{self.settings.bucket}/{objects[0].key}",
+            proof=", ".join(sorted({one.proof for one in stored})),
+            found=all(one.found for one in stored),
+            details=details,
+        )
+
+    def check(self) -> str:
+        answer = self._call("GET", f"{self._address}?list-type=2&max-keys=1")
+        if not answer.ok:
+            raise self._failure("listing the bucket", answer)
+        return f"bucket {self.settings.bucket} answers and takes our credentials"
+
+    def _objects(self, delivery: Delivery) -> Iterator[_Object]:
+        for placed in delivery.files:
+            part = placed.part
+            yield _Object(
+                key=self._key_of(placed.path),
+                sha256=part.sha256,
+                size=part.size,
+                content_type=part.content_type if _MEDIA_TYPE.fullmatch(part.content_type) else "",
+                open=partial(delivery.open, part),
+            )
+        if self.settings.manifest:
+            yield _Object(
+                key=self._key_of(delivery.manifest_path),
+                sha256=hashlib.sha256(delivery.manifest).hexdigest(),
+                size=len(delivery.manifest),
+                content_type="application/json",
+                open=partial(io.BytesIO, delivery.manifest),
+            )
+
+    def _key_of(self, path: str) -> str:
+        key = "/".join(filter(None, (self.settings.prefix.strip("/"), path)))
+        if len(key.encode()) > 1024:
+            raise Permanent(f"the name is longer than 1024 bytes: {key[:60]}…")
+        return key
+
+    # --- one object ---
+
+    def _store(self, thing: _Object, still_ours: Callable[[], None]) -> _Stored:
+        if not self._conditional:
+            return self._look_then_put(thing, still_ours)
+        answer = self._put(thing, still_ours, {"If-None-Match": "*"})
+        if answer.status == 412:
+            return _Stored(found=True, proof=self._compare(thing))
+        if answer.status == 501 or _code(answer) == "NotImplemented":
+            if self.settings.create_only == "on":
+                raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
+            self._conditional = False
+            return self._look_then_put(thing, still_ours)
+        return self._written(thing, answer)
+
+    def _look_then_put(self, thing: _Object, still_ours: Callable[[], None]) -> _Stored:
+        note = _LOOKED_FIRST if self.settings.create_only == "auto" else ""
+        if self._head(thing) is not None:
+            return _Stored(found=True, proof=self._compare(thing), note=note)
+        return self._written(thing, self._put(thing, still_ours, {}), note)
+
+    def _written(self, thing: _Object, answer: Answer, note: str = "") -> _Stored:
+        if not answer.ok:
+            raise self._failure("writing", answer)
+        return _Stored(found=False, proof=self._compare(thing), note=note)
+
+    def _put(self, thing: _Object, still_ours: Callable[[], None], extra: dict[str, str]) -> Answer:
+        headers = {
+            "Content-Type": thing.content_type or "application/octet-stream",
+            "x-amz-checksum-sha256": _base64(thing.sha256),
+            "x-amz-meta-sha256": thing.sha256,
+            **extra,
+        }
+        if self.settings.storage_class:
+            headers["x-amz-storage-class"] = self.settings.storage_class
+        if self.settings.encryption:
+            headers["x-amz-server-side-encryption"] = self.settings.encryption
+        body = Upload(open=partial(_held_back, thing.open, still_ours), size=thing.size)
+        request = Request(method="PUT", url=self._url(thing), headers=headers, body=body)
+        return self.http.call(sign(request, self._key, thing.sha256, self._clock()))
+
+    def _compare(self, thing: _Object) -> str:
+        """How it was proved that the object holds these bytes. Conflict where it holds others."""
+        head = self._head(thing)
+        if head is None:
+            raise Retryable("the object was written and cannot be seen yet")
+        if head.headers.get("content-length", str(thing.size)) != str(thing.size):
+            raise Conflict(f"{thing.key} holds other bytes")
+        checksum = head.headers.get("x-amz-checksum-sha256", "")
+        if self.settings.verify == "head" and checksum and "-" not in checksum:
+            found, proof = checksum == _base64(thing.sha256), self.proof
+        else:
+            found, proof = self._read_back(thing) == thing.sha256, "read back and hashed"
+        if not found:
+            raise Conflict(f"{thing.key} holds other bytes")
+        return proof
+
+    def _head(self, thing: _Object) -> Answer | None:
+        """None where there is no such object."""
+        answer = self._call("HEAD", self._url(thing), {"x-amz-checksum-mode": "ENABLED"})
+        if answer.status == 404:
+            return None
+        if not answer.ok:
+            raise self._failure("looking", answer)
+        return answer
+
+    def _read_back(self, thing: _Object) -> str:
+        whole = hashlib.sha256()
+        request = sign(Request(url=self._url(thing)), self._key, _NOTHING, self._clock())
+        answer = self.http.save(request, whole.update, limit=max(thing.size, 1))
+        if not answer.ok:
+            raise self._failure("reading back", answer)
+        return whole.hexdigest()
+
+    # --- requests and what their answers mean ---
+
+    def _url(self, thing: _Object) -> str:
+        return f"{self._address}/{quote(thing.key, safe='/~')}"
+
+    def _call(self, method: str, url: str, headers: dict[str, str] | None = None) -> Answer:
+        request = Request(method=method, url=url, headers=headers or {})
+        return self.http.call(sign(request, self._key, _NOTHING, self._clock()))
+
+    def _failure(self, act: str, answer: Answer) -> WebhookError:
+        code = _code(answer)
+        said = f"{act}: status {answer.status}" + (f" {code}" if code else "")
+        region = answer.headers.get("x-amz-bucket-region", "")
+        if answer.status in (429, 409) or answer.status >= 500 or code in _MAY_PASS:
+            return Retryable(said, after=answer.retry_after())
+        if _REGION.fullmatch(region) and region != self.settings.region:
+            return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
+        return Permanent(said)
+
+
+def _held_back(open_: Callable[[], BinaryIO], before_last: Callable[[], None]) -> BinaryIO:
+    stream = _HeldBack(open_(), before_last)
+    try:
+        stream.look_ahead()
+    except BaseException:
+        stream.close()
+        raise
+    return io.BufferedReader(stream, _CHUNK)
+
+
+class _HeldBack(io.RawIOBase):
+    """A stream whose last bytes leave only after its end was read, and after `before_last`.
+
+    A server makes the object visible with the last byte: so a copy that turns out damaged at its end, or a claim that
+    was lost during a long upload, leaves a broken request behind and no object.
+    """
+
+    def __init__(self, stream: BinaryIO, before_last: Callable[[], None]) -> None:
+        self._stream = stream
+        self._before_last = before_last
+        self._now = memoryview(b"")
+        self._next = b""
+
+    def look_ahead(self) -> None:
+        """What was read ahead may leave now; its successor is read, and there may be none."""
+        self._now, self._next = memoryview(self._next), self._stream.read(_CHUNK)
+        if not self._next:
+            self._before_last()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        if not self._now and self._next:
+            self.look_ahead()
+        size = min(len(buffer), len(self._now))
+        buffer[:size] = self._now[:size]
+        self._now = self._now[size:]
+        return size
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def _code(answer: Answer) -> str:
+    """The store's own word for what went wrong; nothing else of its answer is ever shown."""
+    found = _CODE.search(answer.body)
+    return found.group(1).decode() if found else ""
+
+
+def _base64(sha256: str) -> str:
+    return b64encode(bytes.fromhex(sha256)).decode()
