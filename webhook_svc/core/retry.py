@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .settings import setting
+
 JITTER = 0.1
 
 
@@ -15,10 +17,16 @@ class RetryPolicy:
     delay, and clamped to `longest`, so that nobody parks us for a year.
     """
 
-    delays: tuple[float, ...] = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
-    not_ready: tuple[float, ...] = (5, 10, 20, 40, 60, 120, 300, 900)
-    give_up_after: float = 3 * 86400.0
-    longest: float = 86400.0
+    delays: tuple[float, ...] = setting(
+        "seconds after each failure; their number bounds the tries",
+        (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400),
+    )
+    not_ready: tuple[float, ...] = setting(
+        "seconds between looks at a file that the provider still builds; the last one repeats",
+        (5, 10, 20, 40, 60, 120, 300, 900),
+    )
+    give_up_after: float = setting("seconds that it may be built", 3 * 86400.0)
+    longest: float = setting("seconds that a Retry-After may ask for", 86400.0)
 
     def __post_init__(self) -> None:
         times = (*self.delays, *self.not_ready, self.give_up_after, self.longest)
