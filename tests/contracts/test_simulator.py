@@ -1,0 +1,365 @@
+"""What every simulator promises: real callbacks, a real API, documents byte for byte, and each of its quirks."""
+
+import dataclasses
+import hashlib
+import http.client
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from werkzeug.test import Client
+
+from webhook_svc.core.errors import NotGenuine, NotReady, Retryable
+from webhook_svc.core.ports import Provider, Simulator, Step, Steps
+from webhook_svc.core.settings import build
+from webhook_svc.core.types import (
+    AUDIT,
+    CERTIFICATE,
+    DOCUMENT,
+    Answer,
+    Call,
+    Inline,
+    Lacking,
+    Listed,
+    Meaning,
+    RawRequest,
+    Request,
+    Save,
+)
+from webhook_svc.providers import PROVIDERS
+from webhook_svc.simulators import SIMULATORS
+from webhook_svc.simulators.serve import send, serve
+
+NOW = 1_760_000_000.0
+BASE = "http://sender.example.test"
+
+
+class World:
+    """A simulator, the provider that its `source` table configures, and a clock that both share."""
+
+    def __init__(self, name: str) -> None:
+        self.now = NOW
+        self.pauses: list[float] = []
+        self.simulator: Simulator = SIMULATORS.load(name)(clock=lambda: self.now, pause=self.pauses.append)
+        self.provider = self.provider_at(BASE)
+        self.client = Client(self.simulator.wsgi())
+        self.seen: list[tuple[Request, Answer]] = []
+        self.saved: dict[str, bytes] = {}
+        self.lacking: list[str] = []
+        self.listed: list[str] = []
+
+    def provider_at(self, base: str) -> Provider:
+        table = self.simulator.source(base)
+        kind, problems = PROVIDERS.load(table.pop("provider")), []
+        settings = build(kind.Settings, table, "sources.test", problems)
+        assert [] == problems
+        return kind("test", settings, "https://hooks.example.test")
+
+    def fetch(self, document: str, *parts: str) -> None:
+        ready = [event for callback in self.simulator.finish(document) for event in self.provider.parse(callback)]
+        ref = next(event.documents[0] for event in ready if event.meaning is Meaning.READY)
+        self.again = dataclasses.replace(ref, parts=parts or (DOCUMENT,))
+        self.drive(self.provider.steps(self.again))
+
+    def drive(self, steps: Steps) -> None:
+        step: Step | None = next(steps, None)
+        while step is not None:
+            try:
+                step = steps.send(self.answer(step))
+            except StopIteration:
+                return
+
+    def answer(self, step: Step) -> Answer:
+        match step:
+            case Save() | Call():
+                return self.exchange(step)
+            case Inline():
+                self.saved[step.part] = step.content
+            case Lacking():
+                self.lacking.append(step.part)
+            case Listed():
+                self.listed.append(step.ref.id)
+        return Answer(status=0)
+
+    def exchange(self, step: Save | Call) -> Answer:
+        asked = step.request
+        with self.client.open(
+            asked.url.removeprefix(BASE),
+            base_url=BASE,
+            method=asked.method,
+            headers={**asked.headers, **asked.auth},
+            json=asked.json,
+        ) as response:
+            headers = {name.lower(): value for name, value in response.headers}
+            answer = Answer(status=response.status_code, headers=headers, body=response.data)
+        self.seen.append((asked, answer))
+        if isinstance(step, Save) and answer.ok:
+            self.saved[step.part] = answer.body
+            digest = hashlib.sha256(answer.body).hexdigest()
+            return dataclasses.replace(answer, body=b"", sha256=digest, size=len(answer.body))
+        return answer
+
+    def is_genuine(self, callback: RawRequest) -> bool:
+        try:
+            self.provider.scheme().verify(callback, self.now)
+        except NotGenuine:
+            return False
+        return True
+
+
+def has_a_list(name: str) -> bool:
+    return PROVIDERS.load(SIMULATORS.load(name).provider).completed_since is not Provider.completed_since
+
+
+@pytest.fixture(params=SIMULATORS.names())
+def world(request: pytest.FixtureRequest) -> World:
+    return World(request.param)
+
+
+def test_every_provider_of_the_registry_has_a_simulator() -> None:
+    assert [] == sorted(set(PROVIDERS.names()) - set(SIMULATORS.names()))
+
+
+def test_its_source_table_names_its_provider(world: World) -> None:
+    assert world.simulator.provider == world.simulator.source(BASE)["provider"]
+
+
+def test_its_callbacks_are_genuine_and_one_of_them_says_ready(world: World) -> None:
+    callbacks = world.simulator.finish("d-1")
+    assert [True] * len(callbacks) == [world.is_genuine(callback) for callback in callbacks]
+    meanings = [event.meaning for callback in callbacks for event in world.provider.parse(callback)]
+    assert Meaning.READY in meanings
+
+
+def test_each_callback_has_a_delivery_id_of_its_own(world: World) -> None:
+    callbacks = [*world.simulator.finish("d-1"), *world.simulator.finish("d-2")]
+    assert len(callbacks) == len({world.provider.delivery_id(callback) for callback in callbacks} - {""})
+
+
+@pytest.mark.parametrize("document", ["d-1", "a/b", "../../etc/passwd", "ü?#%&", "two words"])
+def test_the_steps_bring_the_document_byte_for_byte(world: World, document: str) -> None:
+    world.fetch(document)
+    assert {DOCUMENT: world.simulator.document_bytes(document)} == world.saved
+
+
+def test_certificate_and_audit_come_along_where_the_sender_has_them(world: World) -> None:
+    world.fetch("d-1", DOCUMENT, CERTIFICATE, AUDIT)
+    assert {part: world.simulator.document_bytes("d-1", part) for part in world.saved} == world.saved
+
+
+def test_a_document_is_a_pdf_of_at_least_the_size_that_was_asked_for(world: World) -> None:
+    world.simulator.finish("d-1", size=100_000)
+    content = world.simulator.document_bytes("d-1")
+    assert len(content) >= 100_000
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+
+
+def test_two_documents_have_different_bytes_and_one_document_always_the_same(world: World) -> None:
+    world.simulator.finish("d-1")
+    world.simulator.finish("d-2")
+    first = world.simulator.document_bytes("d-1")
+    assert first == world.simulator.document_bytes("d-1")
+    assert first != world.simulator.document_bytes("d-2")
+
+
+def test_the_api_refuses_a_wrong_credential(world: World) -> None:
+    world.simulator.finish("d-1")
+    world.fetch("d-1")
+    asked = next(request for request, _ in world.seen if request.auth)
+    response = world.client.get(asked.url, headers=dict.fromkeys(asked.auth, "wrong"))
+    assert 401 == response.status_code
+    response.close()
+
+
+def test_credentials_travel_in_auth_alone(world: World) -> None:
+    world.fetch("d-1", DOCUMENT, CERTIFICATE, AUDIT)
+    sent = [value for request, _ in world.seen for value in request.auth.values()]
+    shown = [f"{request.url} {dict(request.headers)}" for request, _ in world.seen]
+    assert sent
+    assert [] == [line for line in shown for value in sent if value.removeprefix("Bearer ") in line]
+
+
+@pytest.mark.parametrize("name", [name for name in SIMULATORS.names() if has_a_list(name)])
+def test_the_list_names_what_was_completed_since(name: str) -> None:
+    world = World(name)
+    world.simulator.finish("too old")
+    world.now += 1_000
+    for number in range(120):
+        world.simulator.finish(f"d-{number}")
+    world.drive(world.provider.completed_since(NOW + 500))
+    assert {f"d-{number}" for number in range(120)} == set(world.listed)
+
+
+def test_over_a_real_port_callback_and_document_are_the_same(world: World) -> None:
+    callback = world.simulator.finish("d-1")[0]
+    with serve(echo) as echoed, serve(world.simulator.wsgi()) as api:
+        status, headers, body = send(f"{echoed.url}/hooks/x", callback)
+        assert (200, callback.body) == (status, body)
+        assert "/hooks/x" == headers["x-path"]
+        steps = world.provider_at(api.url).steps(
+            world.provider.parse(world.simulator.finish("d-1")[-1])[0].documents[0]
+        )
+        assert world.simulator.document_bytes("d-1") == over_sockets(steps)
+
+
+def test_an_unknown_quirk_names_the_known_ones(world: World) -> None:
+    with pytest.raises(ValueError, match="wrong_signature"):
+        world.simulator.misbehave("wrong-signature")
+
+
+# --- the quirks: one function each, named like the quirk ------------------------------------------------------------
+
+
+def duplicate(world: World) -> None:
+    ids = [world.provider.delivery_id(callback) for callback in world.simulator.finish("d-1")]
+    assert 1 == len(ids) - len(set(ids))
+
+
+def reorder(world: World) -> None:
+    assert kinds(world, world.simulator.finish("d-1")) == kinds(world, world.simulator.finish("d-1"))[::-1]
+
+
+def late(world: World) -> None:
+    first = world.simulator.finish("d-1")[0]
+    assert not world.is_genuine(first)
+    world.now -= 3600
+    assert world.is_genuine(first)
+
+
+def wrong_signature(world: World) -> None:
+    first, *_ = world.simulator.finish("d-1")
+    assert not world.is_genuine(first)
+    assert all(map(world.is_genuine, world.simulator.finish("d-1")))
+
+
+def rotated_secret(world: World) -> None:
+    rotated, *_ = world.simulator.finish("d-1")
+    assert world.is_genuine(rotated)
+
+
+def expired_link(world: World) -> None:
+    try:
+        world.fetch("d-1")
+    except Retryable:
+        world.drive(world.provider.steps(world.again))
+    assert 403 in [answer.status for _, answer in world.seen]
+    assert world.simulator.document_bytes("d-1") == world.saved[DOCUMENT]
+
+
+def unavailable(world: World) -> None:
+    with pytest.raises((NotReady, Retryable)) as raised:
+        world.fetch("d-1")
+    assert 1.0 == raised.value.after
+    brings_the_document_at_last(world)
+
+
+def rate_limited(world: World) -> None:
+    with pytest.raises(Retryable) as raised:
+        world.fetch("d-1")
+    assert 1.0 == raised.value.after
+    brings_the_document_at_last(world)
+
+
+def not_ready(world: World) -> None:
+    with pytest.raises(NotReady):
+        world.fetch("d-1")
+    brings_the_document_at_last(world)
+
+
+def certificate_late(world: World) -> None:
+    world.fetch("d-1", DOCUMENT, CERTIFICATE)
+    assert [CERTIFICATE] == world.lacking
+    assert [DOCUMENT] == list(world.saved)
+    world.drive(world.provider.steps(dataclasses.replace(world.again, parts=(CERTIFICATE,))))
+    assert world.simulator.document_bytes("d-1", CERTIFICATE) == world.saved[CERTIFICATE]
+
+
+def truncated(world: World) -> None:
+    world.fetch("d-1")
+    assert is_cut(world)
+    assert str(len(world.saved[DOCUMENT])) == world.seen[-1][1].headers["content-length"]
+
+
+def short_of_length(world: World) -> None:
+    world.fetch("d-1")
+    assert is_cut(world)
+    whole = world.simulator.document_bytes("d-1")
+    assert str(len(whole)) == world.seen[-1][1].headers["content-length"]
+
+
+def trickle(world: World) -> None:
+    world.fetch("d-1")
+    assert len(world.pauses) >= 10
+    assert world.simulator.document_bytes("d-1") == world.saved[DOCUMENT]
+
+
+def reset(world: World) -> None:
+    callback = world.simulator.finish("d-1")[-1]
+    with serve(world.simulator.wsgi()) as api:
+        steps = world.provider_at(api.url).steps(world.provider.parse(callback)[0].documents[0])
+        with pytest.raises(ConnectionResetError):
+            over_sockets(steps)
+
+
+QUIRKS: dict[str, Callable[[World], None]] = {
+    shows.__name__: shows
+    for shows in (
+        *(duplicate, reorder, late, wrong_signature, rotated_secret),
+        *(expired_link, unavailable, rate_limited, not_ready, certificate_late),
+        *(truncated, short_of_length, trickle, reset),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "quirk"), [(name, quirk) for name in SIMULATORS.names() for quirk in SIMULATORS.load(name).quirks]
+)
+def test_the_quirk_shows(name: str, quirk: str) -> None:
+    world = World(name)
+    world.simulator.misbehave(quirk)
+    QUIRKS[quirk](world)
+
+
+@pytest.mark.parametrize("name", SIMULATORS.names())
+def test_the_quirks_that_the_demonstration_needs_are_there(name: str) -> None:
+    assert [] == sorted(set(QUIRKS) - {"certificate_late"} - set(SIMULATORS.load(name).quirks))
+
+
+def kinds(world: World, callbacks: list[RawRequest]) -> list[str]:
+    return [event.type for callback in callbacks for event in world.provider.parse(callback)]
+
+
+def brings_the_document_at_last(world: World) -> None:
+    world.drive(world.provider.steps(world.again))
+    assert world.simulator.document_bytes("d-1") == world.saved[DOCUMENT]
+
+
+def is_cut(world: World) -> bool:
+    whole, saved = world.simulator.document_bytes("d-1"), world.saved[DOCUMENT]
+    return whole.startswith(saved) and len(saved) < len(whole)
+
+
+def over_sockets(steps: Steps) -> bytes:
+    """The last body of the flow, fetched over real connections."""
+    step: Any = next(steps)
+    while True:
+        parts = urlsplit(step.request.url)
+        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+        try:
+            target = f"{parts.path}?{parts.query}"
+            connection.request("GET", target, headers={**step.request.headers, **step.request.auth})
+            response = connection.getresponse()
+            answer = Answer(status=response.status, body=response.read())
+        finally:
+            connection.close()
+        try:
+            step = steps.send(answer)
+        except StopIteration:
+            return answer.body
+
+
+def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    start_response("200 OK", [("X-Path", environ["PATH_INFO"])])
+    return [environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))]
