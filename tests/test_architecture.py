@@ -24,9 +24,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("web", "worker", "console"), frozenset({"core", "pipeline"})),
     **dict.fromkeys(("config", "log"), frozenset({"core"})),
     "wiring": BELOW_WIRING,
+    "up": BELOW_WIRING | {"wiring"},
     "demo": BELOW_WIRING | {"wiring"},
-    "cli": frozenset({"core", "config", "wiring", "demo"}),
-    "__main__": frozenset({"core", "config", "wiring", "demo", "cli"}),
+    "cli": frozenset({"core", "config", "wiring", "demo", "up"}),
+    "__main__": frozenset({"core", "config", "wiring", "demo", "cli", "up"}),
 }
 """Room → rooms it may import besides itself. The words (core) and the version are for everybody."""
 

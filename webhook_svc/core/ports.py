@@ -7,6 +7,9 @@ from typing import Any, BinaryIO, ClassVar, Protocol
 
 from .settings import hosts_in
 from .types import (
+    AUDIT,
+    CERTIFICATE,
+    DOCUMENT,
     Answer,
     Artifact,
     Call,
@@ -29,6 +32,7 @@ from .work import (
     Claims,
     DeliveryRow,
     EventRow,
+    Haul,
     NewEvent,
     RefusedCallback,
     Settled,
@@ -102,6 +106,10 @@ class Provider(ABC):
     def completed_since(self, when: float) -> Steps:
         """The requests that list what was completed since `when` (`Listed` steps)."""
         raise NotImplementedError(f"{type(self).__name__} has no list call")
+
+    def offers(self) -> frozenset[str]:
+        """The parts that this source can ever bring; nobody waits for another."""
+        return frozenset({DOCUMENT, CERTIFICATE, AUDIT})
 
     def hosts(self) -> frozenset[str]:
         """`host:port` that are trusted as written and receive credentials."""
@@ -218,6 +226,13 @@ class Vault(Protocol):
     def has(self, sha256: str) -> bool: ...
 
 
+class Fetcher(Protocol):
+    """Runs a provider's steps."""
+
+    def fetch(self, provider: Provider, http: Http, ref: DocumentRef, *, check: bool = True) -> Haul:
+        """The parts in the vault. `check=False` lets bytes through that are not the document they claim to be."""
+
+
 class Store(Protocol):
     """The durable state machine. Every write is committed when the call returns; StoreUnavailable otherwise."""
 
@@ -253,6 +268,9 @@ class Store(Protocol):
 
     def wait(self, timeout: float) -> None:
         """Returns early when new work may have come."""
+
+    def poke(self) -> None:
+        """Ends a `wait` in this process."""
 
     def now(self) -> float:
         """The database's clock."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .types import EMPTY, DocumentRef, Job, Meaning, Part, RawRequest, Receipt
+from .types import EMPTY, DocumentRef, Job, Lacking, Meaning, Part, RawRequest, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +174,15 @@ class Settled:
 
     ours: bool
     kept: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Haul:
+    """What one run of a provider's steps brought."""
+
+    parts: tuple[Part, ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    more: tuple[DocumentRef, ...] = ()
 
 
 # --- what the stages read -----------------------------------------------------------------------------------------

@@ -38,25 +38,21 @@ def is_due(connection: sa.Connection, wish: Wish, now: float) -> bool:
     return any(connection.execute(query).first() is not None for query in (waiting, suspect))
 
 
-def renew(tx: Tx, items: Sequence[tuple[Job, float]]) -> list[bool]:
-    """Is the claim still ours? Then its lease is longer now."""
+def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozenset[str]]:
+    """The ids of those whose claim is no longer ours; the leases of the others are longer now."""
     return [
-        bool(tx.connection.execute(_ours(claimed).values(lease_until=tx.now + length)).rowcount)
-        for claimed, length in items
+        frozenset(one.id for one in jobs if not _changed(tx, one, lease_until=tx.now + length))
+        for jobs, length in items
     ]
 
 
-def give_back(tx: Tx, items: Sequence[Job]) -> list[bool]:
-    """The job waits again at once; its tries stay as they were."""
+def give_back(tx: Tx, items: Sequence[Sequence[Job]]) -> list[None]:
+    """The jobs wait again at once; their tries stay as they were."""
+    for jobs in items:
+        for one in jobs:
+            _changed(tx, one, state="waiting", lease_until=None, run_at=tx.now, worker="")
     tx.made_work = True
-    return [
-        bool(
-            tx.connection.execute(
-                _ours(claimed).values(state="waiting", lease_until=None, run_at=tx.now, worker="")
-            ).rowcount
-        )
-        for claimed in items
-    ]
+    return [None] * len(items)
 
 
 def as_job(row: Any) -> Job:
@@ -74,8 +70,10 @@ def as_job(row: Any) -> Job:
     )
 
 
-def _ours(claimed: Job) -> sa.Update:
-    return job.update().where(job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running")
+def _changed(tx: Tx, claimed: Job, **values: Any) -> bool:
+    """Was the claim still ours, and so changed?"""
+    ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running"
+    return bool(tx.connection.execute(job.update().where(*ours).values(**values)).rowcount)
 
 
 def _claim(tx: Tx, wish: Wish) -> Claims:

@@ -43,7 +43,7 @@ class Database(Protocol):
     def lock(self) -> Any:
         """Context manager that orders writers of several processes before they begin; may wait long."""
 
-    def now(self) -> float: ...
+    def now(self, connection: Connection) -> float: ...
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
         """Calls `wake` when another process may have made work; returns when `stopped` is set."""
@@ -78,7 +78,7 @@ class SqliteDatabase:
     def __init__(self, url: URL, clock: Callable[[], float]) -> None:
         self.path = Path(url.database or "")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.now = clock
+        self._clock = clock
         self.reader = self._engine(url, "BEGIN", size=8)
         self._writer = self._engine(url, "BEGIN IMMEDIATE", size=1)
         self._lock_file: int | None = None
@@ -96,7 +96,11 @@ class SqliteDatabase:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         with self._writer.begin() as connection:
-            yield Tx(connection, self.now())
+            yield Tx(connection, self._clock())
+
+    def now(self, _connection: Connection) -> float:
+        """The file is on this machine, so this machine's clock is the database's."""
+        return self._clock()
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
         connection = self.reader.raw_connection()
@@ -182,13 +186,10 @@ class PostgresDatabase:
             if tx.made_work:
                 connection.exec_driver_sql(f"SELECT pg_notify('{CHANNEL}', '')")
 
-    def now(self) -> float:
+    def now(self, connection: Connection) -> float:
         if self._clock:
             return self._clock()
-        with self.reader.connect() as connection:
-            return float(
-                connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one()
-            )
+        return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one())
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
         """A lost connection is tried again every second; polling stands behind it."""

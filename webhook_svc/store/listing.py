@@ -185,3 +185,21 @@ def _value(key: str, value: Any) -> Any:
         loaded: Mapping[str, Any] | list[Any] = json.loads(value)
         return loaded
     return value
+
+
+def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    jobs = sa.select(job.c.lane, job.c.state, sa.func.count(), sa.func.min(job.c.run_at)).group_by(
+        job.c.lane, job.c.state
+    )
+    for lane, state, count, oldest in connection.execute(jobs):
+        labels = (("lane", lane), ("state", state))
+        found[("jobs", labels)] = count
+        if state != "running":
+            found[("oldest_due_seconds", labels)] = max(now - oldest, 0.0)
+    for name, table in (("event", event), ("signing", signing), ("delivery", delivery)):
+        for state in _BAD:
+            count = sa.select(sa.func.count()).select_from(table).where(table.c.state.in_(_BAD), table.c.state == state)
+            found[("dead_letters", (("of", name), ("state", state)))] = connection.execute(count).scalar_one()
+    return found

@@ -72,7 +72,7 @@ class SqlStore:
 
     def claim(self, wish: Wish) -> Claims:
         with self._reading() as connection:
-            if not claim.is_due(connection, wish, self.database.now()):
+            if not claim.is_due(connection, wish, self.database.now(connection)):
                 return Claims()
         result: Claims = self._submit(claim.claim, wish)
         return result
@@ -82,11 +82,11 @@ class SqlStore:
         return result
 
     def renew(self, jobs: Iterable[Job], lease: float) -> frozenset[str]:
-        return frozenset(one.id for one in jobs if not self._submit(claim.renew, (one, lease)))
+        result: frozenset[str] = self._submit(claim.renew, (tuple(jobs), lease))
+        return result
 
     def give_back(self, jobs: Iterable[Job]) -> None:
-        for one in jobs:
-            self._submit(claim.give_back, one)
+        self._submit(claim.give_back, tuple(jobs))
 
     def save_progress(self, claimed: Job, state: Mapping[str, Any]) -> None:
         text = dump(dict(state))
@@ -109,7 +109,7 @@ class SqlStore:
 
     def holds(self, claimed: Job) -> bool:
         with self._reading() as connection:
-            return read.holds(connection, claimed, self.database.now())
+            return read.holds(connection, claimed, self.database.now(connection))
 
     def event(self, event_id: str) -> EventRow:
         with self._reading() as connection:
@@ -131,15 +131,17 @@ class SqlStore:
         with self._reading() as connection:
             return listing.timeline(connection, some_id)
 
+    def gauges(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
+        with self._reading() as connection:
+            return listing.gauges(connection, self.database.now(connection))
+
     def refused_request(self, refused_id: str) -> RefusedCallback | None:
         with self._reading() as connection:
             return listing.refused_request(connection, refused_id)
 
     def now(self) -> float:
-        try:
-            return self.database.now()
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(type(error).__name__) from error
+        with self._reading() as connection:
+            return self.database.now(connection)
 
     def ready(self) -> str:
         if not self.committer.alive:

@@ -9,9 +9,12 @@ down_revision = None
 
 def upgrade() -> None:
     _callbacks()
+    _payloads()
     _signings()
+    _parts()
     _deliveries()
     _work()
+    _attempts()
     op.execute("INSERT INTO lease (name, owner, until) VALUES ('sweep', '', 0)")
 
 
@@ -45,6 +48,9 @@ def _callbacks() -> None:
         sqlite_where=sa.text("state = 'dead'"),
     )
     op.create_index(op.f("ix_event_source_id"), "event", ["source", "id"], unique=False)
+
+
+def _payloads() -> None:
     op.create_table(
         "payload",
         sa.Column("event_id", sa.String(length=40), nullable=False),
@@ -109,6 +115,9 @@ def _signings() -> None:
         sqlite_where=sa.text("state IN ('dead', 'held')"),
     )
     op.create_index(op.f("ix_signing_source_id"), "signing", ["source", "id"], unique=False)
+
+
+def _parts() -> None:
     op.create_table(
         "signing_event",
         sa.Column("signing_id", sa.String(length=40), nullable=False),
@@ -227,6 +236,9 @@ def _work() -> None:
         postgresql_where=sa.text("state = 'suspect'"),
         sqlite_where=sa.text("state = 'suspect'"),
     )
+
+
+def _attempts() -> None:
     op.create_table(
         "attempt",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),

@@ -1,0 +1,145 @@
+"""From parts to a delivery: where each file goes in a sink, and the manifest that describes them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..core.ids import digest, new_id
+from ..core.names import safe_name
+from ..core.template import Field
+from ..core.types import DocumentRef, Part
+from ..core.work import NewDelivery
+from .parties import Target
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What goes out together: the first bundle of a version, or a supplement to it."""
+
+    source: str
+    signing_id: str
+    ref: DocumentRef
+    title: str
+    completed: float
+    version: int
+    supplement: int
+    parts: tuple[Part, ...]
+    missing: tuple[str, ...] = ()
+
+
+def delivery_of(bundle: Bundle, target: Target, now: float) -> NewDelivery:
+    """The delivery of a bundle to one sink, its paths rendered for good."""
+    delivery_id = new_id("dlv", now)
+    paths: list[str] = []
+    for part in bundle.parts:
+        paths.append(_path(bundle, target, delivery_id, part, paths))
+    index = Part(kind="manifest", name=MANIFEST, sha256=digest(delivery_id).hex(), size=0)
+    return NewDelivery(
+        id=delivery_id,
+        sink=target.name,
+        supplement=bundle.supplement,
+        parts=bundle.parts,
+        paths=tuple(paths),
+        manifest=_manifest(bundle, paths),
+        manifest_path=_path(bundle, target, delivery_id, index, paths),
+        missing=bundle.missing,
+    )
+
+
+def _manifest(bundle: Bundle, paths: Sequence[str]) -> bytes:
+    """JSON that says what was delivered, so that anybody can check it later without us."""
+    content = {
+        "source": bundle.source,
+        "signing": bundle.signing_id,
+        "document": bundle.ref.id,
+        "round": bundle.ref.round,
+        "title": bundle.title,
+        "completed": datetime.fromtimestamp(bundle.completed, UTC).isoformat(timespec="seconds"),
+        "version": bundle.version,
+        "supplement": bundle.supplement,
+        "parts": [
+            {
+                "kind": part.kind,
+                "path": path,
+                "sha256": part.sha256,
+                "size": part.size,
+                "content_type": part.content_type,
+            }
+            for part, path in zip(bundle.parts, paths, strict=True)
+        ],
+        "missing": bundle.missing,
+    }
+    return json.dumps(content, indent=2).encode() + b"\n"
+
+
+def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: Iterable[str]) -> str:
+    """The part's path below the sink's root: safe segments, never one that this bundle uses already."""
+    names = {field.name for field in target.path.fields}
+    filename = _marked(part.name, bundle, names)
+
+    def value(field: Field) -> str:
+        if field.name == "completed":
+            return datetime.fromtimestamp(bundle.completed, UTC).strftime(field.detail or "%Y-%m-%d")
+        return segment(_text(field, bundle, target, delivery_id, part, filename))
+
+    path = "/".join(safe_name(one) for one in target.path.render(value).split("/") if one)
+    if "filename" not in names and "part" not in names and part.kind != "document":
+        path = _inserted(path, f".{part.kind}", ".json" if part.kind == "manifest" else "")
+    return _free(path, set(taken))
+
+
+def segment(text: str) -> str:
+    """Foreign text as one path segment. Where that changes it, a piece of its hash keeps two of them apart."""
+    safe = safe_name(text, limit=120)
+    return safe if safe == text else f"{safe}-{digest(text).hex()[:8]}"
+
+
+def _text(field: Field, bundle: Bundle, target: Target, delivery_id: str, part: Part, filename: str) -> str:
+    values = {
+        "source": bundle.source,
+        "sink": target.name,
+        "document": bundle.ref.id,
+        "round": bundle.ref.round or "0",
+        "title": bundle.title or bundle.ref.id,
+        "version": str(bundle.version),
+        "delivery": delivery_id,
+        "part": part.kind,
+        "sha256": part.sha256,
+    }
+    if field.name == "filename":
+        return filename
+    text = values[field.name]
+    return text[: int(field.detail[1:])] if field.detail.startswith(".") else text
+
+
+def _marked(name: str, bundle: Bundle, names: set[str]) -> str:
+    """What the template does not say stands in the file name: round, version, supplement (of the manifest)."""
+    marks = ""
+    if bundle.ref.round and "round" not in names:
+        marks += f".{safe_name(bundle.ref.round, limit=60)}"
+    if bundle.version > 1 and "version" not in names:
+        marks += f".v{bundle.version}"
+    if bundle.supplement and name == MANIFEST:
+        marks += f".supplement-{bundle.supplement}"
+    return _inserted(name, marks)
+
+
+def _inserted(path: str, mark: str, ending: str = "") -> str:
+    """`mark` before the ending of the last segment, and that ending replaced where another is given."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix) > 10:
+        stem, dot, suffix = name, "", ""
+    return f"{folder}{slash}{stem}{mark}{ending or dot + suffix}"
+
+
+def _free(path: str, taken: set[str]) -> str:
+    number = 2
+    free = path
+    while free in taken:
+        free = _inserted(path, f"-{number}")
+        number += 1
+    return free

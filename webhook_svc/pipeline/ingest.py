@@ -1,0 +1,130 @@
+"""From a request to a promise: who is meant, is it genuine, is it new; then on disk, then the answer."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..core.errors import BodyTooLarge, EncodedBody, Refused, TooManyRefusals, UnknownSource, WrongMethod
+from ..core.ids import digest, fingerprint, new_id
+from ..core.ports import Clock, Store
+from ..core.settings import Secret
+from ..core.types import RawRequest, Reply
+from ..core.work import Accepted, NewEvent, RefusedCallback
+from .parties import Source
+from .throttle import Throttle
+
+EVENT_HEADER = "Webhook-Event"
+REFUSED_PER_ADDRESS = 60
+HINTS_PER_SOURCE = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestLimits:
+    """`accept_timeout` in seconds, below the senders' own; `keep_refused` per source; `max_body` in bytes."""
+
+    accept_timeout: float = 4.0
+    keep_refused: int = 20
+    max_body: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The reply, and what was accepted (None for a handshake)."""
+
+    reply: Reply
+    accepted: Accepted | None = None
+
+
+class Ingest:
+    """Answers callbacks. A 2xx leaves only after the event is committed."""
+
+    def __init__(self, sources: Mapping[str, Source], store: Store, clock: Clock, limits: IngestLimits) -> None:
+        self.sources = sources
+        self.limits = limits
+        self._store = store
+        self._clock = clock
+        self._refusals = Throttle(REFUSED_PER_ADDRESS)
+        self._hints = Throttle(HINTS_PER_SOURCE)
+
+    def find(self, name: str, token: str) -> Source:
+        """The source, where the URL token is right. Both mistakes look the same from outside."""
+        source = self.sources.get(name)
+        if source is None:
+            raise UnknownSource("unknown_source")
+        if not _token_fits(source.tokens, token):
+            raise UnknownSource("wrong_url_token")
+        return source
+
+    def receive(self, source: Source, request: RawRequest, address: str) -> Answered:
+        """The answer to a callback. Raises Refused or StoreUnavailable; the caller turns them into a status."""
+        try:
+            return self._receive(source, request)
+        except Refused as refusal:
+            self._remember(source, request, address, refusal)
+            if not self._refusals.allows(address, self._clock()):
+                raise TooManyRefusals("too_many_refused") from refusal
+            raise
+
+    def _receive(self, source: Source, request: RawRequest) -> Answered:
+        challenge = source.provider.challenge(request)
+        if challenge is not None:
+            return Answered(reply=challenge)
+        now = self._clock()
+        event = judge(source, request, now, self.limits.max_body)
+        if event.hint and not self._hints.allows(source.name, now):
+            raise TooManyRefusals("too_many_hints")
+        accepted = self._store.accept(event, self.limits.accept_timeout)
+        reply = source.provider.acknowledge(request)
+        named = replace(reply, headers=(*reply.headers, (EVENT_HEADER, accepted.event_id)))
+        return Answered(reply=named, accepted=accepted)
+
+    def _remember(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> None:
+        """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk."""
+        if isinstance(refusal, TooManyRefusals) or not self._refusals.allows(f"kept {address}", self._clock()):
+            return
+        refused = RefusedCallback(
+            source=source.name,
+            status=refusal.status,
+            reason=refusal.reason,
+            address=address,
+            request=masked(source, request),
+        )
+        self._store.refuse(refused, self.limits.keep_refused)
+
+
+def judge(source: Source, request: RawRequest, now: float, max_body: int) -> NewEvent:
+    """The event that a genuine callback becomes. Raises Refused. Pure but for the new id."""
+    if request.method != "POST":
+        raise WrongMethod("wrong_method")
+    if len(request.body) > max_body:
+        raise BodyTooLarge("body_too_large")
+    if request.header_all("content-encoding") not in ([], ["identity"], [""]):
+        raise EncodedBody("encoded_body")
+    verified_by = source.scheme.verify(request, now)
+    delivery_id = source.provider.delivery_id(request)
+    return NewEvent(
+        id=new_id("evt", now),
+        key=digest("event", source.name, delivery_id, hashlib.sha256(request.body).digest()),
+        source=source.name,
+        delivery_id=delivery_id,
+        verified_by=verified_by,
+        hint=not source.scheme.signs,
+        request=masked(source, request),
+    )
+
+
+def masked(source: Source, request: RawRequest) -> RawRequest:
+    """The request as it may be stored: what served as a secret is a fingerprint, the URL token too."""
+    clean = source.scheme.mask(request)
+    base = f"/hooks/{source.name}"
+    token = clean.path.removeprefix(base).strip("/")
+    return replace(clean, path=f"{base}/{fingerprint(token)}") if token else clean
+
+
+def _token_fits(tokens: tuple[Secret, ...], token: str) -> bool:
+    """Digests are compared, so that not even the length of a token shows in the time it takes."""
+    if not tokens:
+        return token == ""
+    given = digest(token)
+    return any(hmac.compare_digest(digest(secret.reveal()), given) for secret in tokens)

@@ -1,0 +1,46 @@
+"""Who takes part: the configured sources and sinks with everything the pipeline needs of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.ports import Http, Provider, Scheme, Sink
+from ..core.settings import Secret
+from ..core.template import Template
+from ..core.types import CERTIFICATE, DOCUMENT, sink_lane, source_lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A configured account at a provider. `slots` is how many of its jobs one worker runs at once."""
+
+    name: str
+    provider: Provider
+    scheme: Scheme
+    http: Http
+    sinks: tuple[str, ...] = ()
+    parts: tuple[str, ...] = (DOCUMENT, CERTIFICATE)
+    wait_for_parts: float = 600.0
+    tokens: tuple[Secret, ...] = ()
+    slots: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A configured sink, and the template of its paths."""
+
+    name: str
+    sink: Sink
+    path: Template
+    slots: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    sources: Mapping[str, Source]
+    sinks: Mapping[str, Target]
+
+    def lanes(self) -> dict[str, int]:
+        """The lanes this process can serve, and how many jobs of each at once."""
+        return {source_lane(name): source.slots for name, source in self.sources.items()} | {
+            sink_lane(name): target.slots for name, target in self.sinks.items()
+        }

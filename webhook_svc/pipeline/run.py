@@ -1,0 +1,123 @@
+"""One claimed job from start to settlement: the only place where an exception becomes a fate."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from ..core.errors import (
+    ClaimLost,
+    DocumentCheckFailed,
+    Held,
+    NotReady,
+    Permanent,
+    Retryable,
+    StoreUnavailable,
+    WebhookError,
+)
+from ..core.ports import Clock, Store
+from ..core.retry import RetryPolicy
+from ..core.types import Job
+from ..core.work import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
+from .stages import Stages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """`pause` is how it waits between two tries to settle while the store is away."""
+
+    stages: Stages
+    store: Store
+    policy: RetryPolicy
+    clock: Clock
+    random: Callable[[], float]
+    worker: str
+    lease: float
+    pause: Callable[[float], None] = time.sleep
+
+    def run(self, job: Job, keep: Callable[[], Mapping[str, int]]) -> tuple[Job, ...]:
+        """Runs and settles the job. Returns the deliveries that were claimed along with a fetch.
+
+        `keep` says, when it is asked, which lanes have how many free slots for that.
+        """
+        log = structlog.get_logger().bind(job_stage=job.stage.value, ref=job.ref, lane=job.lane, claim=job.claim)
+        started = self.clock()
+        outcome, error = self._outcome(job)
+        settlement = Settlement(
+            job=job,
+            outcome=outcome,
+            started=started,
+            ended=self.clock(),
+            error=type(error).__name__ if error else "",
+            message=_message(error),
+            keep=keep() if isinstance(outcome, Fetched) and outcome.deliveries else {},
+            worker=self.worker,
+            lease=self.lease,
+        )
+        settled = self._settle(settlement)
+        _log_outcome(log, settlement, settled)
+        return settled.kept
+
+    def _outcome(self, job: Job) -> tuple[Outcome, Exception | None]:
+        try:
+            return self.stages.run(job), None
+        except Exception as error:  # every failure has a fate; one nobody foresaw counts as retryable
+            return fate(error, job, self.policy, self.clock(), self.random), error
+
+    def _settle(self, settlement: Settlement) -> Settled:
+        """The store may be away for a while: the outcome is kept and tried again until the lease is surely over."""
+        give_up = self.clock() + self.lease
+        while True:
+            try:
+                return self.store.settle(settlement)
+            except StoreUnavailable:
+                if self.clock() > give_up:
+                    raise
+                self.pause(0.5)
+
+
+def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Callable[[], float]) -> Outcome:
+    """What becomes of a job that raised: the class decides."""
+    if isinstance(error, NotReady):
+        delay = policy.next_look(job.waits + 1, now - job.created, error.after, random)
+        return Again(delay=delay, waiting=True) if delay is not None else Buried(reason=f"given up: {error}")
+    if isinstance(error, Permanent):
+        return Buried(reason=str(error), held=isinstance(error, Held))
+    if isinstance(error, ClaimLost):
+        return Again(delay=0.0)
+    delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
+    if delay is not None:
+        return Again(delay=delay)
+    return Buried(
+        reason=f"out of tries after {job.tries + 1}: {_message(error)}", held=isinstance(error, DocumentCheckFailed)
+    )
+
+
+def _message(error: Exception | None) -> str:
+    """The sentence of an error of ours; of a foreign one only its class, for its text may hold anything."""
+    if error is None:
+        return ""
+    return str(error) if isinstance(error, WebhookError) else f"unforeseen {type(error).__name__}"
+
+
+def _log_outcome(log: structlog.stdlib.BoundLogger, settlement: Settlement, settled: Settled) -> None:
+    ms = round((settlement.ended - settlement.started) * 1000)
+    stage, message = settlement.job.stage.value, settlement.message
+    match settlement.outcome:
+        case _ if not settled.ours:
+            log.warning(f"{stage}.late", ms=ms, detail="the claim had been lost; nothing was changed")
+        case Again(delay=delay, waiting=waiting):
+            log.warning(f"{stage}.{'waiting' if waiting else 'again'}", ms=ms, detail=message, next_in=round(delay, 1))
+        case Buried(reason=reason, held=held):
+            log.error(f"{stage}.{'held' if held else 'dead'}", ms=ms, detail=reason)
+        case Refetch(reason=reason):
+            log.warning("deliver.refetch", ms=ms, detail=reason)
+        case Delivered(receipt=receipt):
+            log.info("deliver.done", ms=ms, location=receipt.location, found=receipt.found)
+        case Fetched(version=version, parts=parts, lacking=lacking):
+            log.info("fetch.done", ms=ms, version=version, parts=len(parts), lacking=list(lacking))
+        case Closed(reason=reason):
+            log.info("parse.ignored", ms=ms, detail=reason)
+        case Parsed(type=kind, documents=documents):
+            log.info("parse.done", ms=ms, type=kind, documents=len(documents))

@@ -1,0 +1,233 @@
+"""The three stages: a claimed job in, its outcome out. Whatever is raised, `run` turns into a fate."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.errors import ArtifactLost, ClaimLost, Held, Ignored, NotReady, Permanent
+from ..core.ports import Clock, Fetcher, Store, Vault
+from ..core.retry import RetryPolicy
+from ..core.types import DOCUMENT, Artifact, Delivery, Job, Meaning, Part, Placed, SourceEvent, Stage
+from ..core.work import (
+    Closed,
+    Delivered,
+    DeliveryRow,
+    Fetched,
+    Haul,
+    Outcome,
+    Parsed,
+    Refetch,
+    SigningRow,
+)
+from .bundle import Bundle, delivery_of
+from .parties import Parties, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stages:
+    parties: Parties
+    store: Store
+    vault: Vault
+    fetcher: Fetcher
+    policy: RetryPolicy
+    clock: Clock
+
+    def run(self, job: Job) -> Outcome:
+        return {Stage.PARSE: self.parse, Stage.FETCH: self.fetch, Stage.DELIVER: self.deliver}[job.stage](job)
+
+    # --- parse ----------------------------------------------------------------------------------------------------
+
+    def parse(self, job: Job) -> Outcome:
+        row = self.store.event(job.ref)
+        source = self._source(row.source)
+        try:
+            events = source.provider.parse(row.request)
+        except Ignored as reason:
+            return Closed(type="", sender_id="", reason=str(reason))
+        except ValueError as error:
+            raise Permanent(f"the callback was not understood: {error}") from error
+        return _said(events)
+
+    # --- fetch ----------------------------------------------------------------------------------------------------
+
+    def fetch(self, job: Job) -> Outcome:
+        row = self.store.signing(job.ref)
+        source = self._source(row.source)
+        plan = _plan(row, source, self.vault)
+        if not plan.kinds:
+            return self._bundled(job, row, source, row.version, (), Haul())
+        ref = replace(row.ref, parts=plan.kinds)
+        haul = self.fetcher.fetch(source.provider, source.http, ref, check=not row.released)
+        if not any(part.kind == DOCUMENT for part in (*haul.parts, *_known(row, plan))):
+            reason = next((one.reason for one in haul.lacking if one.part == DOCUMENT), "no document was served")
+            raise NotReady(reason)
+        version, fresh = _compared(row, plan, haul)
+        return self._bundled(job, row, source, version, fresh, haul)
+
+    def _bundled(
+        self, job: Job, row: SigningRow, source: Source, version: int, fresh: tuple[Part, ...], haul: Haul
+    ) -> Fetched:
+        """What the version holds now, and what of it goes out."""
+        same = version == row.version
+        held = tuple(one for one in row.parts if same)
+        kinds = {one.part.kind for one in held} | {part.kind for part in fresh}
+        lacking = tuple(kind for kind in source.parts if kind not in kinds)
+        unsent = tuple(one.part for one in held if one.supplement is None) + fresh
+        supplement = row.supplements if same else 0
+        age = self.clock() - row.created
+        waiting = bool(lacking) and supplement == 0 and age < source.wait_for_parts
+        title = row.ref.name or _stem(next((part.name for part in unsent if part.kind == DOCUMENT), ""))
+        bundle = Bundle(
+            source=row.source,
+            signing_id=row.id,
+            ref=row.ref,
+            title=title,
+            completed=row.ref.completed or row.created,
+            version=version,
+            supplement=supplement,
+            parts=unsent,
+            missing=lacking,
+        )
+        now = self.clock()
+        targets = [self.parties.sinks[name] for name in source.sinks if name in self.parties.sinks]
+        return Fetched(
+            wanted=row.wanted,
+            version=version,
+            title=title,
+            parts=fresh,
+            deliveries=tuple(delivery_of(bundle, target, now) for target in targets if unsent and not waiting),
+            lacking=lacking,
+            look_again=self.policy.next_look(job.waits + 1, age, None, _steady) if lacking else None,
+            more=haul.more,
+        )
+
+    # --- deliver --------------------------------------------------------------------------------------------------
+
+    def deliver(self, job: Job) -> Outcome:
+        row = self.store.delivery(job.ref)
+        target = self.parties.sinks.get(row.sink)
+        if target is None:
+            raise Permanent(f"the sink {row.sink!r} is no longer configured")
+        try:
+            receipt = target.sink.deliver(self._delivery(job, row), _Memory(self.store, job, row))
+        except ArtifactLost as lost:
+            if self.policy.next_try(job.tries + 1, None, _steady) is None:
+                raise Permanent(str(lost)) from lost
+            return Refetch(reason=str(lost))
+        return Delivered(receipt=receipt)
+
+    def _delivery(self, job: Job, row: DeliveryRow) -> Delivery:
+        def still_ours() -> None:
+            if not self.store.holds(job):
+                raise ClaimLost
+
+        return Delivery(
+            id=row.id,
+            source=row.source,
+            sink=row.sink,
+            document=row.ref.id,
+            round=row.ref.round,
+            version=row.version,
+            supplement=row.supplement,
+            title=row.title,
+            completed=row.ref.completed,
+            files=tuple(Placed(part=part, path=path) for part, path in zip(row.parts, row.paths, strict=True)),
+            missing=row.missing,
+            manifest=row.manifest,
+            manifest_path=row.manifest_path,
+            open=lambda part: self.vault.open(Artifact(sha256=part.sha256, size=part.size)),
+            still_ours=still_ours,
+        )
+
+    def _source(self, name: str) -> Source:
+        try:
+            return self.parties.sources[name]
+        except KeyError:
+            raise Permanent(f"the source {name!r} is no longer configured") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """A sink's progress: read once, written through."""
+
+    store: Store
+    job: Job
+    row: DeliveryRow
+
+    def load(self) -> Mapping[str, Any]:
+        return self.row.progress
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self.store.save_progress(self.job, state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """The kinds of parts to fetch: all of them for a new version, else `lost` and missing ones."""
+
+    kinds: tuple[str, ...]
+    renew: bool
+    lost: frozenset[str] = frozenset()
+
+
+def _said(events: list[SourceEvent]) -> Outcome:
+    """What a callback asks for, over all its statements: documents first, else the end of signings, else nothing."""
+    wanted = tuple(
+        (ref, event.meaning)
+        for event in events
+        if event.meaning in (Meaning.READY, Meaning.CHANGED)
+        for ref in event.documents
+    )
+    kind = ", ".join(dict.fromkeys(event.type for event in events))
+    sender_id = next((event.id for event in events if event.id), "")
+    if wanted:
+        return Parsed(type=kind, sender_id=sender_id, documents=wanted)
+    ended = tuple(ref for event in events if event.meaning is Meaning.TERMINAL for ref in event.documents)
+    if any(event.meaning in (Meaning.READY, Meaning.CHANGED) for event in events):
+        reason = "it names no document"
+    elif ended:
+        reason = f"{kind}: the signing ended without a document"
+    else:
+        reason = f"{kind or 'the callback'} asks for nothing"
+    return Closed(type=kind, sender_id=sender_id, reason=reason, ended=ended)
+
+
+def _plan(row: SigningRow, source: Source, vault: Vault) -> _Plan:
+    """A change brings everything anew; else what is missing, and what deliveries still need but the vault lost."""
+    if row.version == 0 or row.change > row.fetched:
+        return _Plan(kinds=source.parts, renew=True)
+    known = {one.part.kind for one in row.parts}
+    needed = [one.part for one in row.parts if row.undelivered or one.supplement is None]
+    lost = frozenset(part.kind for part in needed if not vault.has(part.sha256))
+    missing = tuple(kind for kind in source.parts if kind not in known)
+    return _Plan(kinds=missing + tuple(sorted(lost)), renew=False, lost=lost)
+
+
+def _known(row: SigningRow, plan: _Plan) -> list[Part]:
+    return [] if plan.renew else [one.part for one in row.parts if one.part.kind not in plan.lost]
+
+
+def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part, ...]]:
+    """The version that the haul belongs to, and those of its parts that are new in it.
+
+    Other bytes are a new version where a change was announced, and a reason to hold where none was.
+    """
+    if row.version == 0:
+        return 1, haul.parts
+    known = {(one.part.kind, one.part.sha256) for one in row.parts}
+    kinds = {one.part.kind for one in row.parts}
+    other = [part for part in haul.parts if part.kind in kinds and (part.kind, part.sha256) not in known]
+    if other and not plan.renew:
+        raise Held(f"the provider now serves other bytes for {other[0].kind} than those that were fetched first")
+    if other:
+        return row.version + 1, haul.parts
+    return row.version, tuple(part for part in haul.parts if part.kind not in kinds)
+
+
+def _stem(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and len(ending) <= 5 else name
+
+
+def _steady() -> float:
+    return 0.0

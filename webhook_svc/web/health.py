@@ -1,0 +1,109 @@
+"""Is the process alive, can it accept, what version is it, how is the work: for machines that watch."""
+
+import hmac
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, jsonify, request
+
+from .. import __version__
+from ..core.errors import StoreUnavailable
+from ..core.settings import Secret
+from .hooks import address_of
+
+Gauges = Callable[[], Mapping[tuple[str, tuple[tuple[str, str], ...]], float]]
+"""Numbers by name and labels, read from the database at the moment of asking."""
+
+READY_FOR = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the health routes ask. `ready` returns "" or the reason why nothing can be accepted."""
+
+    ready: Callable[[], str]
+    gauges: Gauges
+    admin_token: Secret | None = None
+    proxies: int = 0
+
+
+def health(watched: Watched) -> Blueprint:
+    routes = Blueprint("health", __name__)
+    ready = _Cached(watched.ready)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        return Response("ok\n", content_type="text/plain")
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        reason = ready()
+        return problem(503, "not ready", reason) if reason else Response("ready\n", content_type="text/plain")
+
+    @routes.get("/version")
+    def version() -> Response:
+        return _allowed(watched) or jsonify(version=__version__)
+
+    @routes.get("/metrics")
+    def metrics() -> Response:
+        return _allowed(watched) or _metrics(watched.gauges)
+
+    return routes
+
+
+def problem(status: int, title: str, detail: str = "") -> Response:
+    """RFC 9457: an error as JSON."""
+    response = jsonify({"type": "about:blank", "status": status, "title": title, "detail": detail})
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    return response
+
+
+class _Cached:
+    """Asks at most once a second, however many watch."""
+
+    def __init__(self, ask: Callable[[], str]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._answer = ("", -READY_FOR)
+
+    def __call__(self) -> str:
+        with self._lock:
+            answer, at = self._answer
+            if time.monotonic() - at >= READY_FOR:
+                answer = self._ask()
+                self._answer = (answer, time.monotonic())
+            return answer
+
+
+def _allowed(watched: Watched) -> Response | None:
+    """None for a bearer of the admin token; where none is set, for this machine alone (and no proxy on it)."""
+    if watched.admin_token is not None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "replace")
+        if hmac.compare_digest(given, watched.admin_token.reveal().encode()):
+            return None
+        refused = problem(401, "the admin token is needed")
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
+    forwarded = watched.proxies == 0 and "X-Forwarded-For" in request.headers
+    if address_of(request.remote_addr) in ("127.0.0.1", "::1") and not forwarded:
+        return None
+    return problem(403, "forbidden", "set ADMIN_TOKEN to use this from elsewhere")
+
+
+def _metrics(gauges: Gauges) -> Response:
+    """Prometheus' text format."""
+    try:
+        numbers = gauges()
+    except StoreUnavailable as error:
+        return problem(503, "the store is away", str(error))
+    lines = []
+    for name in sorted({name for name, _ in numbers}):
+        lines.append(f"# TYPE webhook_svc_{name} gauge")
+        for (other, labels), number in sorted(numbers.items()):
+            if other == name:
+                inner = ",".join(f'{key}="{value}"' for key, value in labels)
+                lines.append(f"webhook_svc_{name}{{{inner}}} {number:g}")
+    return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,39 @@
+"""How gunicorn serves the application, for the Procfile and for `webhook-svc up` alike."""
+
+import os
+import socket
+from typing import Any
+
+from ..core.sections import Config
+
+
+def options(config: Config) -> dict[str, Any]:
+    """gunicorn's settings."""
+    service = config.service
+    return {
+        "bind": [everywhere(service.port)],
+        "workers": config.web_processes,
+        "worker_class": "gthread",
+        "threads": service.threads,
+        "preload_app": False,  # connections and threads belong to the process that uses them
+        "max_requests": 0,
+        "timeout": 60,  # a heartbeat of the process, no limit of a request
+        "graceful_timeout": max(20, int(service.body_deadline + service.accept_timeout) + 1),
+        "keepalive": 95,  # longer than the 90 s that a router keeps its connections
+        "limit_request_line": 8190,
+        "limit_request_fields": 100,
+        "limit_request_field_size": 16380,  # above it 431
+        "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108 - gunicorn's own files
+        "control_socket_disable": True,  # no socket and no extra thread in the master
+    }
+
+
+def everywhere(port: int) -> str:
+    """IPv6 and IPv4 through one socket where the machine can, else IPv4."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::", 0))
+            both = not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        both = False
+    return f"[::]:{port}" if both else f"0.0.0.0:{port}"

@@ -1,0 +1,189 @@
+"""The loop: claim what there are slots for, run it on threads, renew leases, sweep, and drain when told to stop."""
+
+import os
+import platform
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from .core.errors import StoreUnavailable
+from .core.ids import new_id
+from .core.ports import Store
+from .core.types import Job
+from .core.work import Wish
+from .pipeline.run import Runner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """All in seconds but `concurrency`, the jobs one process runs at once."""
+
+    concurrency: int = 32
+    lease: float = 60.0
+    drain: float = 20.0
+    poll: float = 1.0
+    job_deadline: float = 3600.0
+
+
+@dataclass(slots=True)
+class Running:
+    """The jobs that this process holds a lease on, by id, since when."""
+
+    jobs: dict[str, tuple[Job, float]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, job: Job, since: float) -> None:
+        with self.lock:
+            self.jobs[job.id] = (job, since)
+
+    def remove(self, job: Job) -> None:
+        with self.lock:
+            self.jobs.pop(job.id, None)
+
+    def all(self) -> list[tuple[Job, float]]:
+        with self.lock:
+            return list(self.jobs.values())
+
+
+def worker_name() -> str:
+    """Unique among all workers ever, readable in a listing."""
+    return f"{platform.node()[:40]}:{os.getpid()}:{new_id('w', time.time())[-6:]}"
+
+
+class Worker:
+    """One process's share of the work. `run` returns after a drain; `stop` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        store: Store,
+        runner: Runner,
+        lanes: Mapping[str, int],
+        pace: Pace,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._lanes = lanes
+        self._pace = pace
+        self._monotonic = monotonic
+        self._running = Running()
+        self._todo: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._log = structlog.get_logger().bind(worker=runner.worker)
+        self._swept = -float("inf")
+
+    def stop(self) -> None:
+        """Nothing more is claimed; `run` returns when what runs is done, or given back after the drain time."""
+        self._stopping.set()
+        self._store.poke()
+
+    def run(self) -> None:
+        for number in range(self._pace.concurrency):
+            threading.Thread(target=self._work, name=f"job-{number}", daemon=True).start()
+        threading.Thread(target=self._renew, name="renew", daemon=True).start()
+        self._log.info("worker.started", lanes=sorted(self._lanes))
+        while not self._stopping.is_set():
+            try:
+                self._sweep()
+                claimed = self._claim()
+            except StoreUnavailable as error:
+                self._log.warning("store.unavailable", detail=str(error))
+                self._stopping.wait(self._pace.poll)
+                continue
+            if not claimed:
+                self._store.wait(self._pace.poll)
+        self._drain()
+
+    # --- claiming -------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> bool:
+        """Was anything claimed? Beside a job that may kill its worker, nothing is."""
+        running = [job for job, _ in self._running.all()]
+        room = self._pace.concurrency - len(running)
+        if room <= 0 or any(job.alone for job in running):
+            return False
+        wish = Wish(
+            worker=self._runner.worker,
+            lanes=self._free(running),
+            total=room,
+            lease=self._pace.lease,
+            idle=not running,
+        )
+        claims = self._store.claim(wish)
+        for job in claims.jobs:
+            self._start(job)
+        return bool(claims.jobs)
+
+    def _free(self, running: list[Job]) -> dict[str, int]:
+        taken = Counter(job.lane for job in running)
+        return {lane: max(slots - taken[lane], 0) for lane, slots in self._lanes.items()}
+
+    def _start(self, job: Job) -> None:
+        self._running.add(job, self._monotonic())
+        self._todo.put(job)
+
+    def _keep(self, job: Job) -> Mapping[str, int]:
+        """The slots that the deliveries of a fetch may take along; a suspect takes nothing with it."""
+        running = [one for one, _ in self._running.all()]
+        if job.alone or self._stopping.is_set() or len(running) > self._pace.concurrency:
+            return {}
+        return {lane: slots for lane, slots in self._free(running).items() if lane.startswith("sink:") and slots}
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            self._run_one(self._todo.get())
+
+    def _run_one(self, job: Job) -> None:
+        structlog.contextvars.clear_contextvars()
+        try:
+            kept = self._runner.run(job, lambda: self._keep(job))
+        except StoreUnavailable as error:
+            self._log.error("settle.lost", ref=job.ref, job_stage=job.stage.value, detail=str(error))
+            kept = ()
+        for one in kept:
+            self._start(one)
+        self._running.remove(job)
+        self._store.poke()
+
+    def _renew(self) -> None:
+        """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""
+        while not self._ended.wait(self._pace.lease / 3):
+            deadline = self._monotonic() - self._pace.job_deadline
+            mine = [job for job, since in self._running.all() if since > deadline]
+            try:
+                lost = self._store.renew(mine, self._pace.lease) if mine else frozenset()
+            except StoreUnavailable as error:
+                self._log.warning("lease.not_renewed", detail=str(error))
+                continue
+            still = {job.id for job, _ in self._running.all()}
+            for job_id in lost & still:
+                self._log.warning("lease.lost", job_id=job_id)
+
+    # --- sweeping and stopping ------------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        now = self._monotonic()
+        if now - self._swept >= max(self._pace.lease / 4, 0.2):
+            self._swept = now
+            done = self._store.sweep(self._runner.worker)
+            if done:
+                self._log.info("sweep.done", **done)
+
+    def _drain(self) -> None:
+        until = self._monotonic() + self._pace.drain
+        while (left := until - self._monotonic()) > 0 and self._running.all():
+            self._store.wait(min(left, 0.2))
+        self._ended.set()
+        unfinished = [job for job, _ in self._running.all()]
+        if unfinished:
+            self._store.give_back(unfinished)
+        self._log.info("worker.stopped", given_back=len(unfinished))
