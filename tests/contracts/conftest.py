@@ -203,7 +203,7 @@ class EmailRig(Rig):
 def _sink(kind: str, table: dict[str, Any]) -> Sink:
     loaded = SINKS.load(kind)
     problems: list[Any] = []
-    settings = build(loaded.Settings, table, f"sinks.{kind}", problems)  # type: ignore[attr-defined] # a Sink class
+    settings = build(loaded.Settings, table, f"sinks.{kind}", problems)
     assert not problems
     hosts = loaded("archive", settings, None).hosts()
     return cast(Sink, loaded("archive", settings, HttpClient(trusted=hosts)))

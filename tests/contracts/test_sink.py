@@ -12,8 +12,8 @@ from webhook_svc.core.settings import fields_of
 from webhook_svc.sinks import SINKS
 
 ALL = SINKS.names()
-CREATE_ONLY = [name for name in ALL if SINKS.load(name).create_only]  # type: ignore[attr-defined] # Sink classes
-STORES = [name for name in ALL if "manifest" in {field[0] for field in fields_of(SINKS.load(name).Settings)}]  # type: ignore[attr-defined] # Sink classes
+CREATE_ONLY = [name for name in ALL if SINKS.load(name).create_only]
+STORES = [name for name in ALL if "manifest" in {field[0] for field in fields_of(SINKS.load(name).Settings)}]
 
 every_sink = pytest.mark.parametrize("rig", ALL, indirect=True)
 every_create_only_sink = pytest.mark.parametrize("rig", CREATE_ONLY, indirect=True)

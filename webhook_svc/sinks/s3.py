@@ -71,6 +71,8 @@ class S3Settings:
             raise ValueError("one word as storage_class and as encryption")
         if any(segment in ("", ".", "..") for segment in self.prefix.strip("/").split("/") if self.prefix):
             raise ValueError("a prefix without empty segments and dots")
+        if any(one in (self.endpoint or "") for one in "@?#"):
+            raise ValueError("an endpoint without user, query and fragment")
 
     def address(self) -> str:
         """The bucket's URL, without a slash at its end."""
@@ -279,7 +281,7 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
         code = _code(answer)
         said = f"{act}: status {answer.status}" + (f" {code}" if code else "")
         region = answer.headers.get("x-amz-bucket-region", "")
-        if answer.status in (429, 409) or answer.status >= 500 or code in _MAY_PASS:
+        if answer.status in (307, 409, 429) or answer.status >= 500 or code in _MAY_PASS:
             return Retryable(said, after=answer.retry_after())
         if _REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
