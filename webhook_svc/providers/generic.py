@@ -139,6 +139,9 @@ class Generic(Provider):
     def scheme(self) -> Scheme:
         return Verifier(self.settings.verify, self.settings.secrets, self.public_url)
 
+    def offers(self) -> frozenset[str]:
+        return frozenset(step.save for step in self.settings.download if step.save)
+
     def hosts(self) -> frozenset[str]:
         return trusted_hosts(self.settings.download, self.settings.revealed)
 
