@@ -11,7 +11,9 @@ def moment(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
     try:
-        if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal() and len(value) < 20):
+        if isinstance(value, int | float) or (
+            isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20
+        ):
             number = float(value)
             return _plausible(number / 1000 if abs(number) > _MILLISECONDS else number)
         parsed = datetime.fromisoformat(value)

@@ -88,7 +88,7 @@ def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Ite
 
 def trusted_hosts(steps: Iterable[DownloadStep], values: Mapping[str, str]) -> frozenset[str]:
     """`host:port` of every address that the operator wrote: they receive the headers. ValueError where one is none."""
-    return frozenset(host_of(base) for step in steps if (base := _base(step.address, values)))
+    return frozenset(_host(base) for step in steps if (base := _base(step.address, values)))
 
 
 def run(steps: Iterable[DownloadStep], ref: DocumentRef, source: str, values: Mapping[str, str]) -> Flow[None]:
@@ -175,6 +175,12 @@ def _base(address: Template, values: Mapping[str, str]) -> str:
         return values.get(first.name, "").rstrip("/")
     match = _HOST.match(first)
     return match.group() if match else ""
+
+
+def _host(base: str) -> str:
+    if not base.startswith(("https://", "http://")) or not base.isprintable() or set(base) & set("?# @"):
+        raise ValueError("an http(s) address without query in the value that a download step begins with")
+    return host_of(base)
 
 
 def _check_address(address: Template, own: set[str], number: int) -> None:

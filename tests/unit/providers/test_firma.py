@@ -1,0 +1,209 @@
+"""Firma's flow of requests, answer by answer."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.errors import NotReady, Permanent, Retryable, WebhookError
+from webhook_svc.core.ports import Step
+from webhook_svc.core.settings import Secret, Url
+from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, Answer, Call, DocumentRef, Lacking, Save
+from webhook_svc.providers.firma import Firma, FirmaSettings
+
+API = "https://api.example.test/v1"
+REF = DocumentRef(id="sr 1/2", completed=1.0)
+DATE = {"date": "Fri, 03 Oct 2025 14:30:00 GMT"}
+GONE = Answer(status=403)
+SAVED = Answer(status=200, sha256="0" * 64, size=9)
+
+
+def firma(**changed: Any) -> Firma:
+    settings = FirmaSettings(secrets=(Secret("a" * 64),), api_key=Secret("main-key"), api_base=Url(API + "/"))
+    return Firma("contracts", replace(settings, **changed))
+
+
+def said(content: dict[str, Any], status: int = 200, **headers: str) -> Answer:
+    return Answer(status=status, body=json.dumps(content).encode(), headers={**DATE, **headers})
+
+
+def finished(link: str = "https://files.example.test/1?sig=a", **changed: Any) -> Answer:
+    return said({"status": "finished", "is_partial": False, "download_url": link, **changed})
+
+
+def detail(**changed: Any) -> Answer:
+    link = {"certificate_only_download_url": "https://files.example.test/c?sig=b"}
+    return said({"name": "Lease", "certificate": {"generated": True}, **link, **changed})
+
+
+def flow(provider: Firma, ref: DocumentRef, *answers: Answer) -> list[Step]:
+    """Every step, the answers handed out in order to those that ask."""
+    steps, left, seen = provider.steps(ref), list(answers), []
+    try:
+        step = next(steps)
+        while True:
+            seen.append(step)
+            step = steps.send(left.pop(0) if isinstance(step, Call | Save) else Answer(status=0))
+    except StopIteration:
+        assert [] == left
+        return seen
+
+
+def test_the_document_is_asked_for_with_the_key_and_saved_without_it() -> None:
+    asked, saved = flow(firma(), REF, finished(), SAVED)
+    assert isinstance(asked, Call)
+    assert isinstance(saved, Save)
+    assert f"{API}/signing-requests/sr%201%2F2/download" == asked.request.url
+    assert {"Authorization": "main-key"} == asked.request.auth
+    assert ("https://files.example.test/1?sig=a", {}) == (saved.request.url, dict(saved.request.auth))
+    assert (DOCUMENT, "document.pdf") == (saved.part, saved.name)
+
+
+def test_the_key_of_the_workspace_that_the_callback_names_is_used() -> None:
+    provider = firma(workspace_keys={"ws_456": Secret("its-key")})
+    asked, _ = flow(provider, replace(REF, hints={"workspace": "ws_456"}), finished(), SAVED)
+    assert isinstance(asked, Call)
+    assert {"Authorization": "its-key"} == asked.request.auth
+
+
+def test_the_title_of_the_detail_call_names_the_document() -> None:
+    seen = flow(firma(), replace(REF, parts=(DOCUMENT, CERTIFICATE)), detail(), SAVED, finished(), SAVED)
+    assert ["certificate.pdf", "Lease.pdf"] == [step.name for step in seen if isinstance(step, Save)]
+
+
+def test_a_link_that_ends_within_a_minute_is_asked_for_again() -> None:
+    short, long = (
+        finished(expires_at="2025-10-03T14:30:59Z"),
+        finished("https://x.test/2", expires_at="2025-10-03T14:31:00Z"),
+    )
+    *_, saved = flow(firma(), REF, short, long, SAVED)
+    assert isinstance(saved, Save)
+    assert "https://x.test/2" == saved.request.url
+
+
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_link_that_no_longer_opens_is_asked_for_anew_once(status: int) -> None:
+    *_, saved = flow(firma(), REF, finished(), Answer(status=status), finished("https://x.test/2"), SAVED)
+    assert isinstance(saved, Save)
+    assert "https://x.test/2" == saved.request.url
+    with pytest.raises(Retryable):
+        flow(firma(), REF, finished(), GONE, finished(), GONE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fate", "after"),
+    [
+        (said({}, 401), Permanent, None),
+        (said({}, 402), Permanent, None),
+        (said({}, 403), Permanent, None),
+        (said({"error": "not_found"}, 404), Permanent, None),
+        (said({"error": "no_document_available"}, 409), Retryable, 600.0),
+        (said({}, 418), Permanent, None),
+        (said({}, 422), Permanent, None),
+        (said({"details": {"retry_after": 17}}, 429), Retryable, 17.0),
+        (said({"details": {"retry_after": "x"}}, 429), Retryable, None),
+        (said({"details": {"retry_after": 17}}, 429, **{"retry-after": "30"}), Retryable, 30.0),
+        (said({"error": "generation_timeout"}, 503, **{"retry-after": "9"}), NotReady, 9.0),
+        (said({}, 500), Retryable, None),
+        (said({}, 502), Retryable, None),
+        (Answer(status=200, body=b"<html>"), Retryable, None),
+        (Answer(status=200, body=b"[]"), Retryable, None),
+        (said({"status": "in_progress", "is_partial": True}), NotReady, None),
+        (finished(is_partial=True), NotReady, None),
+        (finished(is_partial=None), NotReady, None),
+        (finished(download_url=None), NotReady, None),
+        (said({"status": "cancelled"}), Permanent, None),
+        (said({"status": "declined"}), Permanent, None),
+        (said({"status": "expired"}), Permanent, None),
+        (said({"status": ["finished"]}), NotReady, None),
+    ],
+)
+def test_each_answer_of_the_download_call_has_its_fate(
+    answer: Answer, fate: type[WebhookError], after: float | None
+) -> None:
+    with pytest.raises(fate) as raised:
+        flow(firma(), REF, answer)
+    assert fate is type(raised.value)
+    assert after == getattr(raised.value, "after", None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([detail(certificate={"generated": False})], "not generated yet"),
+        ([detail(certificate={"generated": True, "has_error": True})], "Firma reports an error while making it"),
+        ([detail(certificate_only_download_error="file_not_accessible")], "Firma cannot reach its file"),
+        ([detail(certificate_only_download_url=None)], "Firma cannot reach its file"),
+        ([detail(), GONE, detail(), GONE], "its link answered 403"),
+        ([detail(), Answer(status=500)], "its link answered 500"),
+    ],
+)
+def test_trouble_with_the_certificate_is_reported_and_the_document_comes(answers: list[Answer], reason: str) -> None:
+    seen = flow(firma(), replace(REF, parts=(CERTIFICATE, DOCUMENT)), *answers, finished(), SAVED)
+    assert [Lacking(part=CERTIFICATE, reason=reason)] == [step for step in seen if isinstance(step, Lacking)]
+    assert DOCUMENT == getattr(seen[-1], "part", None)
+
+
+def test_the_audit_trail_is_saved_as_json_with_the_key() -> None:
+    [saved] = flow(firma(), replace(REF, parts=(AUDIT,)), SAVED)
+    assert isinstance(saved, Save)
+    assert (AUDIT, "audit.json", "application/json") == (saved.part, saved.name, saved.content_type)
+    assert {"Authorization": "main-key"} == saved.request.auth
+
+
+def test_an_audit_trail_that_is_refused_is_lacking() -> None:
+    _, lacking = flow(firma(), replace(REF, parts=(AUDIT,)), Answer(status=403))
+    assert Lacking(part=AUDIT, reason="its call answered 403") == lacking
+
+
+def test_the_document_without_certificate_pages_comes_from_the_detail_call() -> None:
+    only = said({"status": {"finished": True}, "document_only_download_url": "https://x.test/plain"})
+    _, saved = flow(firma(document="document_only"), REF, only, SAVED)
+    assert isinstance(saved, Save)
+    assert "https://x.test/plain" == saved.request.url
+    with pytest.raises(Permanent):
+        flow(firma(document="document_only"), REF, said({"status": {"sent": True, "declined": True}}))
+    with pytest.raises(NotReady):
+        flow(firma(document="document_only"), REF, said({"status": {"sent": True}}))
+
+
+@pytest.mark.parametrize("document", ["", ".", ".."])
+def test_an_id_that_climbs_is_asked_of_nobody(document: str) -> None:
+    with pytest.raises(Permanent):
+        flow(firma(), replace(REF, id=document))
+
+
+def test_the_list_is_asked_with_every_key_and_stops_at_the_first_older_one() -> None:
+    provider = firma(workspace_keys={"ws_1": Secret("its-key")})
+    rows = [{"id": "new", "name": "Lease", "finished_on": "1970-01-01T00:01:40Z"}, {"id": "old", "finished_on": 99}]
+    page = said({"results": [*rows, {"no": "id"}, 5], "pagination": {"total_pages": 7}})
+    steps, keys, listed = provider.completed_since(100.0), [], []
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, Call):
+                keys.append(step.request.auth["Authorization"])
+            else:
+                listed.append(step)
+            step = steps.send(page)
+    except StopIteration:
+        pass
+    assert ["main-key", "its-key"] == keys
+    assert [("new", "Lease", {}), ("new", "Lease", {"workspace": "ws_1"})] == [
+        (row.ref.id, row.ref.name, dict(row.ref.hints)) for row in listed
+    ]
+
+
+def test_a_secret_that_firma_never_makes_is_warned_about() -> None:
+    assert [] == firma().warnings()
+    [warning] = firma(secrets=(Secret("short"),)).warnings()
+    assert "short" not in warning
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"secrets": ()}, {"tolerance": 0}, {"api_key": Secret("a\nb")}, {"workspace_keys": {"w": Secret("a\r")}}]
+)
+def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        firma(**wrong)
