@@ -73,7 +73,7 @@ def make_folder(folder: Path, settled: set[str] | None = None) -> None:
     Without `settled`, only folders made here are synced into their parents. With it (seeded with a root) every level
     below the root is, once: another process may have made it a moment ago and not synced it yet.
     """
-    if str(folder) in settled if settled else folder.is_dir():
+    if folder.is_dir() and (not settled or str(folder) in settled):
         return
     make_folder(folder.parent, settled)
     folder.mkdir(exist_ok=True)

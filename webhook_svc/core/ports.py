@@ -123,12 +123,13 @@ class Provider(ABC):
 class Http(Protocol):
     """The one HTTP client, already bound to the hosts that its source or sink trusts.
 
-    Raises Retryable (time-outs, resets, DNS, 5xx of a proxy in between), Permanent (forbidden address, certificate,
-    too large, too many redirects) and nothing else. A status is never an error here: the caller reads it.
+    Raises Retryable (time-outs, resets, DNS, certificate, a compressed answer, 5xx of a proxy in between), Permanent
+    (forbidden address, too large, too many redirects) and nothing else. A status is never an error here: the caller
+    reads it.
     """
 
     def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
-        """The whole answer; Permanent where its body is larger than `limit` bytes."""
+        """The whole answer; Permanent where a 2xx body is larger than `limit` bytes, another body is cut there."""
 
     def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
         """A 2xx body is streamed into `into` and counted in `Answer.size`; any other body comes back as in `call`.
@@ -147,7 +148,7 @@ class Progress(Protocol):
 
 
 class Sink(ABC):
-    """One destination. Delivering twice leaves one effect, or it says (`create_only = False`) that it cannot promise."""
+    """One destination. Delivering twice leaves one effect, or it says (`create_only = False`) that it may not."""
 
     Settings: ClassVar[type]
     create_only: ClassVar[bool] = True

@@ -1,0 +1,117 @@
+"""requests over urllib3 with the door and the timer built into every connection."""
+
+import http.client
+import io
+import socket
+import ssl
+from email.errors import MissingHeaderBodySeparatorDefect
+from functools import cache
+from typing import Any, ClassVar, Final
+
+from certifi import where
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from .door import Door, Timer
+
+CHUNK: Final = 256 * 1024
+
+
+class _TimedReader(io.RawIOBase):
+    """The socket, each read bounded by what is left of the call: a trickling answer cannot outlast it."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, timer: Timer) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._timer = timer
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        with self._timer.bounding(self._sock):
+            read: int | None = self._raw.readinto(buffer)
+            return read
+
+    def close(self) -> None:
+        super().close()
+        self._raw.close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    timer: ClassVar[Timer]
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, self.timer))
+
+    def begin(self) -> None:
+        """Headers that end early, or in a line that is none, may have lost the length: such an answer is not used."""
+        super().begin()
+        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
+            self.close()
+            raise http.client.HTTPException("broken headers")
+
+
+class _Guarded(HTTPConnection):
+    door: ClassVar[Door]
+    timer: ClassVar[Timer]
+
+    def _new_conn(self) -> socket.socket:
+        self.timer.opened = True
+        return self.door.connect(self._dns_host, self.port, self.timer, trusted=self.proxy is not None)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()
+        with self.timer.bounding(self.sock):
+            super().send(data)
+
+
+class _GuardedTls(_Guarded, HTTPSConnection):
+    pass
+
+
+class Adapter(HTTPAdapter):
+    """requests' adapter over guarded connections, with one TLS context for all of them."""
+
+    def __init__(self, door: Door, timer: Timer, ca_file: str) -> None:
+        parts = {"door": door, "timer": timer, "response_class": type("Response", (_TimedResponse,), {"timer": timer})}
+        plain, tls = type("Plain", (_Guarded,), parts), type("Tls", (_GuardedTls,), parts)
+        self._pools = {
+            "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
+            "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
+        }
+        self._tls = _tls(ca_file)
+        super().__init__(pool_connections=32, pool_maxsize=64)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options, ssl_context=self._tls, blocksize=CHUNK)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options, ssl_context=self._tls, blocksize=CHUNK)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
+        """The context has its authorities; requests would read the whole file again for each connection."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def close(self) -> None:
+        """At once: urllib3 leaves open connections to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - the container refuses to be iterated
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+
+@cache
+def _tls(ca_file: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=where())
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    return context
