@@ -1,54 +1,21 @@
 """Mail over SMTP: one message, one transaction a recipient, and a memory of who has it already."""
 
-import hashlib
-import re
 import smtplib
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.utils import format_datetime, parseaddr
 from ipaddress import ip_address
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import unquote, urlsplit
 
-from ..core.errors import ArtifactLost, Permanent, Retryable
-from ..core.ids import digest, storable
+from ..core.errors import Permanent, Retryable
+from ..core.ids import digest
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
-from ..core.template import Field, Template
-from ..core.types import Delivery, Part, Receipt
-
-_ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
-_MEDIA_TYPE: Final = re.compile(r"(application|image|text)/([\w.+-]+)", re.ASCII)
-_FIELDS: Final = frozenset(
-    {
-        "source",
-        "document",
-        "round",
-        "version",
-        "title",
-        "completed",
-        "sink",
-        "delivery",
-        "count",
-        "files",
-        "missing",
-        "location",
-    }
-)
-_TEXT: Final = """\
-{title} is signed and complete.
-
-{files}
-
-Source {source}, document {document}, delivery {delivery}.
-"""
+from ..core.types import Delivery, Receipt
+from .letter import LetterSettings, address, compose, message_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +28,18 @@ class _Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EmailSettings:
+class EmailSettings(LetterSettings):
     server: Secret = setting("smtp://user:password@host:587 or smtps://…:465, usually ${SMTP_URL}; %-encoded.")
-    from_: str = setting("The sender: an address, or Name <address>.")
-    to: tuple[str, ...] = setting("The recipients; each is served, and remembered, on its own.")
-    cc: tuple[str, ...] = setting("Further recipients.", ())
-    subject: str = setting("Template of the subject.", "Signed: {title}")
-    text: str = setting("Template of the text; {files} lists the attachments.", _TEXT)
-    location: str = setting("Template: where people find what is too large to attach.", "")
     tls: Literal["auto", "starttls", "tls", "none"] = setting(
         "auto: tls for smtps, else starttls, never without. none is for a relay on this machine or network.", "auto"
     )
     timeout: float = setting("Seconds for each step of the conversation.", 30.0)
-    attach_limit: int = setting("Bytes of files up to which they are attached; above, a notice names them.", 15_000_000)
 
     def __post_init__(self) -> None:
+        LetterSettings.__post_init__(self)  # `super()` does not find its class where slots made another
         server = self.connection()
         if server.user and server.tls == "none" and not _is_loopback(server.host):
             raise ValueError('no password with tls = "none": it would travel in the clear')
-        if not 0 < len(self.to) + len(self.cc) <= 100:
-            raise ValueError("between 1 and 100 recipients")
-        for address in (self.from_, *self.to, *self.cc):
-            _address(address)
-        for template in (self.subject, self.text, self.location):
-            for wanted in Template.parse(template).fields:
-                if wanted.name not in _FIELDS:
-                    raise ValueError(f"template fields among {', '.join(sorted(_FIELDS))}; found {wanted}")
 
     def connection(self) -> _Server:
         """ValueError, without a word of its text, where `server` is no SMTP address."""
@@ -185,18 +138,18 @@ sink, delivery, count, files, missing, location. "Accepted" is the server's word
         super().__init__(name, settings, http)
         self._clock = clock
         self._server = self.settings.connection()
-        self._sender = _address(self.settings.from_)
+        self._sender = address(self.settings.from_)
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         state = progress.load()
         accepted = state.get("accepted", ())
-        waiting = [one for one in self._recipients() if _key(one) not in accepted]
+        waiting = [one for one in self.settings.recipients() if _key(one) not in accepted]
         if not waiting:
             return self._receipt(delivery, _remembered(state), found=True)
         with _translated(), self._connected() as smtp:
             memory = _remembered(state) if state else self._first(delivery, smtp)
             this = _Round(delivery=delivery, progress=progress, memory=memory)
-            message = self._message(delivery, memory)
+            message = compose(self.settings, delivery, date=memory.date, attached=memory.attached)
             for recipient in waiting:
                 self._send(smtp, message, recipient, this)
         this.judge()
@@ -248,11 +201,6 @@ sink, delivery, count, files, missing, location. "Accepted" is the server's word
         this.begin(recipient)
         this.end(recipient, _data(smtp, message))
 
-    # --- the message ---
-
-    def _recipients(self) -> list[str]:
-        return list(dict.fromkeys(_address(one).addr_spec for one in (*self.settings.to, *self.settings.cc)))
-
     def _first(self, delivery: Delivery, smtp: smtplib.SMTP) -> _Memory:
         size = sum(placed.part.size for placed in delivery.files)
         announced = smtp.esmtp_features.get("size", "")
@@ -261,88 +209,18 @@ sink, delivery, count, files, missing, location. "Accepted" is the server's word
         fits = limit == 0 or size * 1.37 + 20_000 <= limit
         return _Memory(date=self._clock(), attached=fits and size <= self.settings.attach_limit)
 
-    def _message_id(self, delivery: Delivery) -> str:
-        what = digest(delivery.source, delivery.document, delivery.round, str(delivery.version)).hex()[:16]
-        return f"<{delivery.id}.{what}@{self._sender.domain}>"
-
-    def _message(self, delivery: Delivery, memory: _Memory) -> bytes:
-        """The same bytes on every try."""
-        message = EmailMessage(policy=SMTP_POLICY)
-        message["From"] = self._sender
-        message["To"] = [_address(one) for one in self.settings.to]
-        if self.settings.cc:
-            message["Cc"] = [_address(one) for one in self.settings.cc]
-        values = self._values(delivery, memory)
-        message["Subject"] = _one_line(_filled(self.settings.subject, delivery, values))
-        message["Date"] = format_datetime(datetime.fromtimestamp(memory.date, UTC))
-        message["Message-ID"] = self._message_id(delivery)
-        message["Auto-Submitted"] = "auto-generated"
-        message.set_content(_filled(self.settings.text, delivery, values))
-        if memory.attached:
-            for placed in delivery.files:
-                _attach(message, placed.part, delivery)
-            message.set_boundary(f"=_{delivery.id}")
-        return message.as_bytes()
-
-    def _values(self, delivery: Delivery, memory: _Memory) -> dict[str, str]:
-        values = {
-            "source": delivery.source,
-            "document": delivery.document,
-            "round": delivery.round,
-            "version": str(delivery.version),
-            "title": delivery.title or delivery.document,
-            "sink": self.name,
-            "delivery": delivery.id,
-            "count": str(len(delivery.files)),
-            "missing": ", ".join(delivery.missing),
-        }
-        values["location"] = _filled(self.settings.location, delivery, values)
-        where = f" They are at {values['location']}" if values["location"] else ""
-        head = "Attached:" if memory.attached else f"Too large to attach.{where}"
-        lines = (f"- {one.part.name} ({one.part.size} bytes, SHA-256 {one.part.sha256})" for one in delivery.files)
-        values["files"] = "\n".join((head, *lines))
-        return {name: storable(value, 4000) for name, value in values.items()}
-
     def _receipt(self, delivery: Delivery, memory: _Memory, *, found: bool) -> Receipt:
         details = {
-            "message_id": self._message_id(delivery),
-            "recipients": self._recipients(),
+            "message_id": message_id(self.settings, delivery),
+            "recipients": self.settings.recipients(),
             "repeats": memory.repeats,
             "attached": [placed.part.sha256 for placed in delivery.files] if memory.attached else [],
         }
-        return Receipt(location=", ".join(self._recipients()), proof=self.proof, found=found, details=details)
+        return Receipt(location=", ".join(self.settings.recipients()), proof=self.proof, found=found, details=details)
 
 
 def _remembered(state: Mapping[str, Any]) -> _Memory:
     return _Memory(**{**state, "accepted": tuple(state["accepted"])})
-
-
-def _filled(template: str, delivery: Delivery, values: Mapping[str, str]) -> str:
-    def value(wanted: Field) -> str:
-        if wanted.name == "completed":
-            return _moment(delivery.completed, wanted.detail)
-        return values[wanted.name]
-
-    return Template.parse(template).render(value)
-
-
-def _moment(when: float | None, form: str) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime(form or "%Y-%m-%d %H:%M UTC") if when is not None else ""
-
-
-def _one_line(text: str) -> str:
-    """A line break in a header would begin another header."""
-    return storable("".join(one if one.isprintable() else " " for one in " ".join(text.split())), 250)
-
-
-def _attach(message: EmailMessage, part: Part, delivery: Delivery) -> None:
-    with delivery.open(part) as stream:
-        content = stream.read()
-    if hashlib.sha256(content).hexdigest() != part.sha256:
-        raise ArtifactLost(f"the copy we hold of {part.name} is not what was downloaded")
-    known = _MEDIA_TYPE.fullmatch(part.content_type)
-    main, sub = known.groups() if known else ("application", "octet-stream")
-    message.add_attachment(content, maintype=main, subtype=sub, filename=part.name)
 
 
 def _data(smtp: smtplib.SMTP, message: bytes) -> int:
@@ -350,15 +228,6 @@ def _data(smtp: smtplib.SMTP, message: bytes) -> int:
         return smtp.data(message)[0]
     except smtplib.SMTPDataError as error:  # the server said no before it had seen a byte
         return error.smtp_code
-
-
-def _address(text: str) -> Address:
-    """ValueError where it is no plain address, or a name and one."""
-    name, spec = parseaddr(text)
-    local, _, domain = spec.rpartition("@")
-    if not _ADDRESS.fullmatch(spec) or not local.isascii() or any(one in text for one in "\r\n\x00"):
-        raise ValueError(f"an e-mail address in ASCII, or Name <address>; found {text[:60]!r}")
-    return Address(display_name=name, username=local, domain=domain.encode("idna").decode())
 
 
 def _key(recipient: str) -> str:
@@ -393,6 +262,7 @@ def _translated() -> Iterator[None]:
     except smtplib.SMTPNotSupportedError:
         raise Permanent("the mail server offers no STARTTLS, or no login that we know") from None
     except ssl.SSLCertVerificationError as error:
-        raise Permanent(f"the mail server's certificate: {error.verify_message}") from None
+        # As with every other connection: an expired certificate is usually renewed within hours.
+        raise Retryable(f"the mail server's certificate does not hold ({error.verify_message})") from None
     except OSError as error:
         raise Retryable(f"the conversation with the mail server broke off ({type(error).__name__})") from None

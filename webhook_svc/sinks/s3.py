@@ -16,8 +16,8 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Answer, Delivery, Receipt, Request, Upload
 from ..signing.aws4 import Aws4Key, sign
+from .upload import held_back
 
-_CHUNK: Final = 256 * 1024
 _NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
@@ -231,7 +231,7 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
             headers["x-amz-storage-class"] = self.settings.storage_class
         if self.settings.encryption:
             headers["x-amz-server-side-encryption"] = self.settings.encryption
-        body = Upload(open=partial(_held_back, thing.open, still_ours), size=thing.size)
+        body = Upload(open=partial(held_back, thing.open, still_ours), size=thing.size)
         request = Request(method="PUT", url=self._url(thing), headers=headers, body=body)
         return self.http.call(sign(request, self._key, thing.sha256, self._clock()))
 
@@ -286,51 +286,6 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
         if _REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
         return Permanent(said)
-
-
-def _held_back(open_: Callable[[], BinaryIO], before_last: Callable[[], None]) -> BinaryIO:
-    stream = _HeldBack(open_(), before_last)
-    try:
-        stream.look_ahead()
-    except BaseException:
-        stream.close()
-        raise
-    return io.BufferedReader(stream, _CHUNK)
-
-
-class _HeldBack(io.RawIOBase):
-    """A stream whose last bytes leave only after its end was read, and after `before_last`.
-
-    A server makes the object visible with the last byte: so a copy that turns out damaged at its end, or a claim that
-    was lost during a long upload, leaves a broken request behind and no object.
-    """
-
-    def __init__(self, stream: BinaryIO, before_last: Callable[[], None]) -> None:
-        self._stream = stream
-        self._before_last = before_last
-        self._now = memoryview(b"")
-        self._next = b""
-
-    def look_ahead(self) -> None:
-        """What was read ahead may leave now; its successor is read, and there may be none."""
-        self._now, self._next = memoryview(self._next), self._stream.read(_CHUNK)
-        if not self._next:
-            self._before_last()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        if not self._now and self._next:
-            self.look_ahead()
-        size = min(len(buffer), len(self._now))
-        buffer[:size] = self._now[:size]
-        self._now = self._now[size:]
-        return size
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
 
 
 def _code(answer: Answer) -> str:

@@ -1,0 +1,522 @@
+"""What the mail sink sends, remembers and makes of everything a mail server may answer."""
+
+import datetime
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from io import BytesIO
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Thread
+from typing import Any, cast
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
+from webhook_svc.core.settings import Secret, build
+from webhook_svc.sinks.email import Email, EmailSettings
+
+NOW = 1_790_000_000.0
+PASSWORD = "hunter2-hunter2"
+DEED = b"%PDF-1.7 deed %%EOF"
+DROP = "drop"
+
+
+@dataclass
+class MailServer:
+    """A mail server that says what it is told to. `says` maps the beginning of a command to its answers in turn."""
+
+    says: dict[str, list[str]] = field(default_factory=dict)
+    features: tuple[str, ...] = ("AUTH PLAIN LOGIN",)
+    context: ssl.SSLContext | None = None
+    implicit: bool = False
+    heard: list[str] = field(default_factory=list)
+    mails: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            try:
+                with connection:
+                    self._talk(connection)
+            except OSError:
+                self.heard.append("(broken off)")
+
+    def _talk(self, connection: socket.socket) -> None:
+        if self.context and self.implicit:
+            connection = self.context.wrap_socket(connection, server_side=True)
+        if not self._say(connection, self._answer("greeting", "220 mail.test")):
+            return
+        reader = connection.makefile("rb")
+        recipient = ""
+        while line := reader.readline().decode().strip():
+            verb = line.split()[0].upper()  # smtplib writes some in lower case
+            line = verb + line[len(verb) :]
+            self.heard.append(line)
+            if verb == "RCPT":
+                recipient = line.partition("<")[2].partition(">")[0]
+            answer = self._answer(line, self._usual(verb))
+            if not self._say(connection, answer) or verb == "QUIT":
+                break
+            if verb == "STARTTLS" and answer.startswith("220") and self.context:
+                reader.close()
+                connection = self.context.wrap_socket(connection, server_side=True)
+                reader = connection.makefile("rb")
+            if verb == "DATA" and answer.startswith("354"):
+                mail = b"".join(iter(reader.readline, b".\r\n"))
+                answer = self._answer("end of data", "250 queued")
+                if answer.startswith("250") or answer == DROP:
+                    self.mails.append((recipient, mail))
+                if not self._say(connection, answer):
+                    break
+        reader.close()
+        connection.close()
+
+    def _usual(self, verb: str) -> str:
+        offered = "\r\n".join(f"250-{one}" for one in self.features)
+        hello = f"250-mail.test\r\n{offered}\r\n250 8BITMIME"
+        usual = {"EHLO": hello, "DATA": "354 go", "AUTH": "235 in", "QUIT": "221 bye", "STARTTLS": "220 go"}
+        return usual.get(verb, "250 OK")
+
+    def _answer(self, line: str, usual: str) -> str:
+        for beginning, answers in self.says.items():
+            if line.startswith(beginning) and answers:
+                return answers.pop(0)
+        return usual
+
+    def _say(self, connection: socket.socket, answer: str) -> bool:
+        if answer == DROP:
+            return False
+        connection.sendall(answer.encode() + b"\r\n")
+        return True
+
+    def to(self) -> list[str]:
+        return [recipient for recipient, _ in self.mails]
+
+    def mail(self, index: int = 0) -> EmailMessage:
+        return cast(EmailMessage, message_from_bytes(self.mails[index][1], policy=policy.default))
+
+
+@pytest.fixture
+def server() -> MailServer:
+    return MailServer()
+
+
+@pytest.fixture
+def port(server: MailServer) -> Iterator[int]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = Thread(target=server.serve, args=(listener,))
+    thread.start()
+    yield listener.getsockname()[1]
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+@pytest.fixture
+def make(port: int) -> Callable[..., Email]:
+    def _make(*, url: str = "smtp://bot:{password}@127.0.0.1:{port}", now: float = NOW, **changes: Any) -> Email:
+        where = url.format(password=PASSWORD, port=port)
+        return Email("legal", settings(server=Secret(where), **changes), cast(Any, None), clock=lambda: now)
+
+    return _make
+
+
+def settings(**changes: Any) -> EmailSettings:
+    common = {"server": Secret("smtp://127.0.0.1"), "from_": "Acme Bot <bot@acme.example>", "tls": "none"}
+    people = ("ann@acme.example", "bob@acme.example", "cid@acme.example")
+    return EmailSettings(**{**common, "to": people, **changes})
+
+
+# --- what is sent -------------------------------------------------------------------------------------------------
+
+
+def test_a_mail_says_who_what_and_when(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    make(cc=("Dé Li <dl@acme.example>",)).deliver(bundle(title="임대차 계약 📄").delivery(), progress)
+    mail = server.mail()
+    assert "Signed: 임대차 계약 📄" == mail["Subject"]
+    assert "Acme Bot <bot@acme.example>" == mail["From"]
+    assert "ann@acme.example, bob@acme.example, cid@acme.example" == mail["To"]
+    assert "Dé Li <dl@acme.example>" == mail["Cc"]
+    assert "auto-generated" == mail["Auto-Submitted"]
+    assert NOW == mail["Date"].datetime.timestamp()
+    assert mail["Message-ID"].startswith("<dlv_01.")
+    assert mail["Message-ID"].endswith("@acme.example>")
+
+
+def test_every_recipient_has_a_transaction_of_the_same_bytes(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    make(cc=("dan@acme.example", "ann@acme.example")).deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example", "bob@acme.example", "cid@acme.example", "dan@acme.example"] == server.to()
+    assert 1 == len({mail for _, mail in server.mails})
+
+
+def test_a_later_try_sends_the_same_bytes(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    server.says = {"RCPT TO:<bob": ["451 later"]}
+    with pytest.raises(Retryable):
+        make().deliver(bundle().delivery(), progress)
+    make(now=NOW + 3600).deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example", "cid@acme.example", "bob@acme.example"] == server.to()
+    assert 1 == len({mail for _, mail in server.mails})
+
+
+def test_an_attachment_is_the_file_under_its_name(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    name = "계약서 " + "가" * 40 + " (서명) 🖋️.pdf"
+    content = bytes(range(256)) * 40 + b"\r\n.\r\n..\r\nFrom \n"
+    make().deliver(bundle(files={f"a/{name}": content}).delivery(), progress)
+    (attachment,) = server.mail().iter_attachments()
+    assert (name, content, "application/pdf") == (
+        attachment.get_filename(),
+        attachment.get_content(),
+        attachment.get_content_type(),
+    )
+    assert server.mails[0][1].isascii()
+    assert max(map(len, server.mails[0][1].split(b"\r\n"))) < 998
+
+
+@pytest.mark.parametrize(
+    "title", ["x\r\nBcc: eve@evil.example", "x\n\nbody", "x\u2028Bcc: e", "x\x00\x1b[31m", "\ud800"]
+)
+def test_a_title_cannot_add_a_header(make: Any, server: MailServer, bundle: Any, progress: Any, title: str) -> None:
+    make().deliver(bundle(title=title).delivery(), progress)
+    mail = server.mail()
+    expected = {"From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"}
+    assert expected == set(mail.keys())
+    assert mail["Subject"].startswith("Signed: ")
+    assert 1 == len(list(mail.iter_attachments()))
+
+
+def test_templates_may_use_every_field(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    text = "{source} {document} {round} {version} {sink} {delivery} {count} {missing} {completed:%d.%m.%Y} {{x}}"
+    delivery = replace(bundle().delivery(), missing=("certificate",), round="r2")
+    make(text=text, subject="{completed}").deliver(delivery, progress)
+    body = server.mail().get_body()
+    assert body is not None
+    assert "contracts doc-1 r2 1 archive dlv_01 1 certificate 21.09.2026 {x}" == body.get_content().strip()
+    assert "2026-09-21 14:13 UTC" == server.mail()["Subject"]
+
+
+def test_above_the_limit_a_notice_says_where_the_files_are(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    sent = bundle(lost={"deed.pdf": 0})  # reading it would fail
+    receipt = make(attach_limit=5, location="s3://acme/{document}").deliver(sent.delivery(), progress)
+    body = server.mail().get_body()
+    assert body is not None
+    assert [] == list(server.mail().iter_attachments())
+    assert "s3://acme/doc-1" in body.get_content()
+    assert "deed.pdf (19 bytes, SHA-256 " in body.get_content()
+    assert [] == receipt.details["attached"]
+
+
+def test_a_notice_lists_the_files_whatever_the_template_says(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    make(attach_limit=5, text="Done.").deliver(bundle().delivery(), progress)
+    body = server.mail().get_body()
+    assert body is not None
+    assert "deed.pdf (19 bytes" in body.get_content()
+
+
+@pytest.mark.parametrize(
+    ("announced", "attachments"), [("SIZE 30000", 0), ("SIZE 0", 1), ("SIZE", 1), ("SIZE 99999999", 1)]
+)
+def test_the_size_that_the_server_announces_counts_too(
+    make: Any, server: MailServer, bundle: Any, progress: Any, announced: str, attachments: int
+) -> None:
+    server.features = ("AUTH PLAIN", announced)
+    make().deliver(bundle(files={"a/deed.pdf": DEED * 1000}).delivery(), progress)
+    assert attachments == len(list(server.mail().iter_attachments()))
+
+
+# --- what is remembered -------------------------------------------------------------------------------------------
+
+
+def test_the_claim_is_asked_for_directly_before_the_message(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    def lost() -> None:
+        assert server.heard[-1].startswith("RCPT")
+        raise ClaimLost
+
+    with pytest.raises(ClaimLost):
+        make().deliver(bundle(still_ours=lost).delivery(), progress)
+    assert [] == server.mails
+
+
+@dataclass
+class Dying:
+    """A progress whose process dies at one of its saves."""
+
+    inner: Any
+    at: int
+
+    def load(self) -> Mapping[str, Any]:
+        return cast(Mapping[str, Any], self.inner.load())
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        self.at -= 1
+        if self.at < 0:
+            raise KeyboardInterrupt
+        self.inner.save(state)
+
+
+@pytest.mark.parametrize(("at", "repeats"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_a_crash_repeats_at_most_the_one_recipient_in_doubt_and_counts_it(
+    make: Any, server: MailServer, bundle: Any, progress: Any, at: int, repeats: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make().deliver(bundle().delivery(), Dying(progress, at))
+    receipt = make(now=NOW + 60).deliver(bundle().delivery(), progress)
+    assert 3 + repeats == len(server.mails)
+    assert {"ann@acme.example", "bob@acme.example", "cid@acme.example"} == set(server.to())
+    assert repeats == receipt.details["repeats"]
+    assert 1 == len({mail for _, mail in server.mails})
+
+
+def test_a_hundred_long_addresses_fit_into_the_memory(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    people = tuple(f"{'p' * 60}{number}@{'d' * 60}.example" for number in range(100))
+    make(to=people).deliver(bundle().delivery(), progress)
+    assert 100 == len(server.mails)
+    assert len(progress.text) < 4000
+
+
+def test_the_memory_holds_no_address(make: Any, bundle: Any, progress: Any) -> None:
+    make().deliver(bundle().delivery(), progress)
+    assert "acme" not in progress.text
+    assert 3 == len(json.loads(progress.text)["accepted"])
+
+
+# --- what is answered ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("answer", "fate"), [("550 5.1.1 unknown bob@acme.example", Permanent), ("450 busy", Retryable)]
+)
+@pytest.mark.parametrize("command", ["RCPT TO:<bob", "end of data"])
+def test_one_recipient_refused_keeps_nobody_else_waiting(
+    make: Any, server: MailServer, bundle: Any, progress: Any, command: str, answer: str, fate: type[WebhookError]
+) -> None:
+    server.says = {command: [answer] if command.startswith("RCPT") else ["250 OK", answer]}
+    with pytest.raises(fate, match=r"1 of the recipients: b\*\*\*@acme\.example \(\d{3}\)") as caught:
+        make().deliver(bundle().delivery(), progress)
+    assert "bob" not in str(caught.value)
+    assert ["ann@acme.example", "cid@acme.example"] == server.to()
+    receipt = make().deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example", "cid@acme.example", "bob@acme.example"] == server.to()
+    assert 0 == receipt.details["repeats"]
+
+
+def test_who_was_put_off_comes_before_who_was_refused(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"RCPT TO:<ann": ["550 no"], "RCPT TO:<bob": ["451 later"]}
+    with pytest.raises(Retryable, match="b"):
+        make().deliver(bundle().delivery(), progress)
+
+
+def test_a_line_that_breaks_after_the_message_is_a_repeat_in_doubt(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"end of data": [DROP]}
+    with pytest.raises(Retryable):
+        make().deliver(bundle().delivery(), progress)
+    assert 1 == make().deliver(bundle().delivery(), progress).details["repeats"]
+
+
+@pytest.mark.parametrize(
+    ("command", "answer", "fate"),
+    [
+        ("greeting", "421 busy", Retryable),
+        ("greeting", "554 not you", Retryable),
+        ("greeting", "HTTP/1.1 400 Bad Request", Retryable),
+        ("greeting", DROP, Retryable),
+        ("EHLO", DROP, Retryable),
+        ("AUTH", "535 5.7.8 wrong aHVudGVyMi1odW50ZXIy", Permanent),
+        ("AUTH", "454 later", Retryable),
+        ("MAIL", "550 not this sender", Permanent),
+        ("MAIL", "451 later", Retryable),
+        ("MAIL", "421 closing", Retryable),
+        ("RCPT", DROP, Retryable),
+        ("DATA", "451 later", Retryable),
+        ("DATA", "554 no recipients", Permanent),
+        ("DATA", DROP, Retryable),
+        ("end of data", "552 too large", Permanent),
+        ("end of data", "452 disk full", Retryable),
+    ],
+)
+def test_the_answer_decides_the_fate(
+    make: Any, server: MailServer, bundle: Any, progress: Any, command: str, answer: str, fate: type[WebhookError]
+) -> None:
+    server.says = {command: [answer] * 9}
+    with pytest.raises(fate) as caught:
+        make().deliver(bundle().delivery(), progress)
+    assert fate is type(caught.value)
+    assert caught.value.__cause__ is None
+    assert [] == [word for word in (PASSWORD, "aHVudGVy", "wrong") if word in str(caught.value)]
+
+
+def test_a_farewell_that_fails_spoils_nothing(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    server.says = {"QUIT": [DROP]}
+    assert not make().deliver(bundle().delivery(), progress).found
+    assert 3 == len(server.mails)
+
+
+def test_a_damaged_copy_is_not_blamed_on_the_server(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    delivery = replace(bundle().delivery(), open=lambda _: BytesIO(b"other bytes"))
+    with pytest.raises(ArtifactLost):
+        make().deliver(delivery, progress)
+    assert [] == server.mails
+
+
+def test_nobody_listening_is_worth_another_try(bundle: Any, progress: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    sink = Email("legal", settings(server=Secret(f"smtp://127.0.0.1:{port}")), cast(Any, None))
+    with pytest.raises(Retryable, match="ConnectionRefusedError"):
+        sink.deliver(bundle().delivery(), progress)
+
+
+def test_a_server_that_never_answers_is_left(bundle: Any, progress: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = Secret(f"smtp://127.0.0.1:{silent.getsockname()[1]}")
+        sink = Email("legal", settings(server=where, timeout=0.05), cast(Any, None))
+        with pytest.raises(Retryable, match="broke off"):
+            sink.deliver(bundle().delivery(), progress)
+
+
+# --- TLS ----------------------------------------------------------------------------------------------------------
+
+
+def _certificate(folder: Path, address: str) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.test")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(begin)
+        .not_valid_after(begin.replace(year=2090))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "server.pem"
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def _secured(server: MailServer, path: Path, implicit: bool) -> str:
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.context.load_cert_chain(path)
+    server.implicit = implicit
+    server.features = ("AUTH PLAIN",) if implicit else ("STARTTLS", "AUTH PLAIN")
+    return "smtps://bot:{password}@127.0.0.1:{port}" if implicit else "smtp://bot:{password}@127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "starttls"])
+def test_mail_and_password_travel_inside_tls(
+    make: Any, server: MailServer, bundle: Any, progress: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    implicit: bool,
+) -> None:  # fmt: skip
+    path = _certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    sink = make(url=_secured(server, path, implicit), tls="auto")
+    assert "after login" in sink.check()
+    sink.deliver(bundle().delivery(), progress)
+    assert 3 == len(server.mails)
+    assert implicit or server.heard.index("STARTTLS") < [one[:4] for one in server.heard].index("AUTH")
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "starttls"])
+@pytest.mark.parametrize("named", ["127.0.0.1", "127.0.0.9"], ids=["unknown authority", "another name"])
+def test_a_certificate_that_does_not_hold_ends_the_conversation(
+    make: Any, server: MailServer, bundle: Any, progress: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    implicit: bool, named: str,
+) -> None:  # fmt: skip
+    path = _certificate(tmp_path, named)
+    if named == "127.0.0.9":
+        monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    with pytest.raises(Retryable, match="certificate"):
+        make(url=_secured(server, path, implicit), tls="auto").deliver(bundle().delivery(), progress)
+    assert [] == [line for line in server.heard if line.startswith(("AUTH", "MAIL"))]
+
+
+def test_a_server_without_starttls_hears_no_password(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    with pytest.raises(Permanent, match="STARTTLS"):
+        make(tls="auto").deliver(bundle().delivery(), progress)
+    assert [] == [line for line in server.heard if line.startswith(("AUTH", "MAIL"))]
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+
+def test_the_key_in_the_file_is_from() -> None:
+    problems: list[Any] = []
+    table = {"server": "smtp://127.0.0.1", "from": "bot@acme.example", "to": ["ann@acme.example"]}
+    built = build(EmailSettings, table, "sinks.legal", problems)
+    assert [] == problems
+    assert "bot@acme.example" == built.from_
+
+
+@pytest.mark.parametrize(
+    ("url", "tls", "expected"),
+    [
+        ("smtp://h.example", "auto", ("h.example", 587, "starttls", "", "")),
+        ("smtps://h.example", "auto", ("h.example", 465, "tls", "", "")),
+        ("smtp://h.example", "none", ("h.example", 25, "none", "", "")),
+        ("smtp://h.example:2525", "tls", ("h.example", 2525, "tls", "", "")),
+        ("smtp://a%40b:p%2Fw%3A@[::1]:25", "none", ("::1", 25, "none", "a@b", "p/w:")),
+    ],
+)
+def test_the_server_is_read_from_one_url(url: str, tls: Any, expected: tuple[Any, ...]) -> None:
+    server = settings(server=Secret(url), tls=tls).connection()
+    assert expected == (server.host, server.port, server.tls, server.user, server.password.reveal())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"server": Secret(f"http://u:{PASSWORD}@h.example")},
+        {"server": Secret(f"smtp://u:{PASSWORD}@h.example:port")},
+        {"server": Secret(f"smtp://u:{PASSWORD}/x@h.example")},
+        {"server": Secret(f"smtp://u:{PASSWORD}ü@h.example")},
+        {"server": Secret(f"{PASSWORD}")},
+        {"server": Secret(f"smtp://u:{PASSWORD}@h.example"), "tls": "none"},
+        {"to": ()},
+        {"to": tuple(f"p{number}@a.example" for number in range(101))},
+        {"to": ("nobody",)},
+        {"to": ("ann@acme.example\r\nRCPT TO:<eve@evil.example>",)},
+        {"to": ("ann@acme.example, eve@evil.example",)},
+        {"to": ("änn@acme.example",)},
+        {"from_": "Bot\r\nBcc: eve@evil.example <bot@acme.example>"},
+        {"from_": ""},
+        {"subject": "{titel}"},
+        {"text": "{"},
+        {"location": "{password}"},
+    ],
+)
+def test_settings_that_cannot_work_are_refused_without_a_secret(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        settings(**changes)
+    assert PASSWORD not in str(caught.value)

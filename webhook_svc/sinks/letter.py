@@ -1,0 +1,146 @@
+"""A mail with the documents of a delivery: its wording, its addresses and its bytes. Sends nothing."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, getaddresses
+from typing import Final
+
+from ..core.errors import ArtifactLost
+from ..core.ids import digest, storable
+from ..core.settings import setting
+from ..core.template import Field, Template
+from ..core.types import Delivery, Part
+
+_ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
+_MEDIA_TYPE: Final = re.compile(r"(application|image|text)/([\w.+-]+)", re.ASCII)
+_PLAIN: Final = ("source", "document", "round", "version", "title", "completed", "sink", "delivery", "count", "missing")
+_TEXT: Final = """\
+{title} is signed and complete.
+
+{files}
+
+Source {source}, document {document}, delivery {delivery}.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterSettings:
+    from_: str = setting("The sender: an address, or Name <address>.")
+    to: tuple[str, ...] = setting("The recipients; each is served, and remembered, on its own.")
+    cc: tuple[str, ...] = setting("Further recipients.", ())
+    subject: str = setting("Template of the subject.", "Signed: {title}")
+    text: str = setting("Template of the text; {files} lists the attachments.", _TEXT)
+    location: str = setting("Template: where people find what is too large to attach.", "")
+    attach_limit: int = setting("Bytes of files up to which they are attached; above, a notice names them.", 15_000_000)
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.to) + len(self.cc) <= 100:
+            raise ValueError("between 1 and 100 recipients")
+        for text in (self.from_, *self.to, *self.cc):
+            address(text)
+        _judge(self.location, _PLAIN)
+        _judge(self.subject, (*_PLAIN, "location"))
+        _judge(self.text, (*_PLAIN, "location", "files"))
+
+    def recipients(self) -> list[str]:
+        """Each once, without its name."""
+        return list(dict.fromkeys(address(one).addr_spec for one in (*self.to, *self.cc)))
+
+
+def address(text: str) -> Address:
+    """ValueError where it is no plain address, or a name and one."""
+    (name, spec), *more = getaddresses([text]) or [("", "")]
+    local, _, domain = spec.rpartition("@")
+    if more or not _ADDRESS.fullmatch(spec) or not local.isascii() or any(one in text for one in "\r\n\x00"):
+        raise ValueError(f"an e-mail address in ASCII, or Name <address>; found {text[:60]!r}")
+    return Address(display_name=name, username=local, domain=domain.encode("idna").decode())
+
+
+def message_id(settings: LetterSettings, delivery: Delivery) -> str:
+    """Equal on every try, so that a mailbox can tell a repeat."""
+    what = digest(delivery.source, delivery.document).hex()[:16]
+    return f"<{delivery.id}.{what}@{address(settings.from_).domain}>"
+
+
+def compose(settings: LetterSettings, delivery: Delivery, *, date: float, attached: bool) -> bytes:
+    """The same bytes on every try."""
+    message = EmailMessage(policy=SMTP)
+    message["From"] = address(settings.from_)
+    message["To"] = [address(one) for one in settings.to]
+    if settings.cc:
+        message["Cc"] = [address(one) for one in settings.cc]
+    values = _values(settings, delivery, attached=attached)
+    message["Subject"] = _one_line(_filled(settings.subject, delivery, values))
+    message["Date"] = format_datetime(datetime.fromtimestamp(date, UTC))
+    message["Message-ID"] = message_id(settings, delivery)
+    message["Auto-Submitted"] = "auto-generated"
+    silent = not attached and "{files}" not in settings.text
+    message.set_content(_filled(settings.text, delivery, values) + (f"\n\n{values['files']}" if silent else ""))
+    if attached:
+        message.make_mixed(boundary=f"=_{delivery.id}")
+        for placed in delivery.files:
+            _attach(message, placed.part, delivery)
+    return message.as_bytes()
+
+
+def _judge(template: str, known: tuple[str, ...]) -> None:
+    for wanted in Template.parse(template).fields:
+        if wanted.name not in known:
+            raise ValueError(f"template fields among {', '.join(known)}; found {wanted}")
+
+
+def _values(settings: LetterSettings, delivery: Delivery, *, attached: bool) -> dict[str, str]:
+    foreign = {
+        "source": delivery.source,
+        "document": delivery.document,
+        "round": delivery.round,
+        "version": str(delivery.version),
+        "title": delivery.title or delivery.document,
+        "sink": delivery.sink,
+        "delivery": delivery.id,
+        "count": str(len(delivery.files)),
+        "missing": ", ".join(delivery.missing),
+    }
+    values = {name: storable(value) for name, value in foreign.items()}
+    values["location"] = _filled(settings.location, delivery, values)
+    values["files"] = _listed(delivery, values["location"], attached=attached)
+    return values
+
+
+def _listed(delivery: Delivery, location: str, *, attached: bool) -> str:
+    where = f" They are at {location}" if location else ""
+    head = "Attached:" if attached else f"Too large to attach.{where}"
+    lines = (f"- {one.part.name} ({one.part.size} bytes, SHA-256 {one.part.sha256})" for one in delivery.files)
+    return "\n".join((head, *lines))
+
+
+def _filled(template: str, delivery: Delivery, values: Mapping[str, str]) -> str:
+    def value(wanted: Field) -> str:
+        return _moment(delivery.completed, wanted.detail) if wanted.name == "completed" else values[wanted.name]
+
+    return Template.parse(template).render(value)
+
+
+def _moment(when: float | None, form: str) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime(form or "%Y-%m-%d %H:%M UTC") if when is not None else ""
+
+
+def _one_line(text: str) -> str:
+    """A line break in a header would begin another header."""
+    return storable("".join(one if one.isprintable() else " " for one in " ".join(text.split())), 250)
+
+
+def _attach(message: EmailMessage, part: Part, delivery: Delivery) -> None:
+    with delivery.open(part) as stream:
+        content = stream.read()
+    if hashlib.sha256(content).hexdigest() != part.sha256:
+        raise ArtifactLost(f"the copy we hold of {part.name} is not what was downloaded")
+    known = _MEDIA_TYPE.fullmatch(part.content_type)
+    main, sub = known.groups() if known else ("application", "octet-stream")
+    message.add_attachment(content, maintype=main, subtype=sub, filename=part.name)
