@@ -68,8 +68,8 @@ def run(*, serve_on: bool = False, say: Say = print) -> int:
     with ExitStack() as stack:
         scene = _stage(stack, say)
         statuses = _callbacks(scene, say)
-        say("waiting for three contracts in the folder and in the mailbox …")
-        _until(lambda: _arrived(scene) >= 2 * len(TITLES), f"all deliveries within {PATIENCE:.0f} s")
+        say(f"waiting for {len(TITLES)} contracts in the folder and in the mailbox …")
+        _watch(scene, 2 * len(TITLES), say)
         lines = list(_lines(scene))
         verdicts = _verdicts(scene, statuses, lines)
         _tell(lines, verdicts, say)
@@ -126,6 +126,7 @@ kind = "email"
 server = "{scene.mailbox.url}"
 from = "contracts@acme.example"
 to = ["legal@acme.example"]
+tls = "none"
 """
 
 
@@ -173,16 +174,30 @@ def _callbacks(scene: Scene, say: Say) -> dict[str, list[int]]:
     return statuses
 
 
-def _arrived(scene: Scene) -> int:
-    return len(scene.store.list(Query(kind="deliveries", state="delivered")))
+def _watch(scene: Scene, expected: int, say: Say) -> None:
+    """Tells of every delivery as it is finished, until the service has come to rest."""
+    told: set[str] = set()
+
+    def finished() -> bool:
+        for row in scene.store.list(Query(kind="deliveries")):
+            if row["state"] != "waiting" and row["id"] not in told:
+                told.add(row["id"])
+                say(f"  {row['document']} → {row['sink']:<8} {row['state']} ({len(told)} of {expected})")
+        return len(told) >= expected and _at_rest(scene)
+
+    _until(finished, f"{expected} deliveries within {PATIENCE:.0f} s", lambda: _log_tail(scene.home))
+
+
+def _at_rest(scene: Scene) -> bool:
+    return not any(name == "jobs" and number for (name, _), number in scene.store.gauges().items())
 
 
 def _lines(scene: Scene) -> Iterator[Line]:
     """Every file that stands in the folder or came by mail, held against what the provider signed."""
     for document in TITLES:
         expected = {part: _hash(scene.simulator.document_bytes(document, part)) for part in ("document", "certificate")}
-        stored = {_hash(file.read_bytes()): file for file in sorted((scene.archive / "contracts" / document).iterdir())}
-        mailed = dict(_attachments(scene.mailbox.messages, document))
+        stored = {_hash(file.read_bytes()): file for file in (scene.archive / "contracts" / document).glob("*.pdf")}
+        mailed = dict(_attachments([mail.content for mail in scene.mailbox.mails], document))
         for part, sha256 in expected.items():
             place = stored.get(sha256)
             where = f"folder {place.relative_to(scene.archive)}" if place else "folder: missing"
@@ -210,7 +225,7 @@ def _verdicts(scene: Scene, statuses: dict[str, list[int]], lines: list[Line]) -
         ("what was forged is listed as refused", len(scene.store.list(Query(kind="refused"))) == 2),
         ("every document and certificate arrived with its own bytes", all(line.ok for line in lines)),
         ("nothing arrived twice in the folder", len(files) == 2 * len(TITLES)),
-        ("nothing arrived twice by mail", len(scene.mailbox.messages) == len(TITLES)),
+        ("nothing arrived twice by mail", len(scene.mailbox.mails) == len(TITLES)),
         ("there are no dead letters", scene.store.list(Query(kind="dead")) == []),
     ]
 

@@ -14,17 +14,22 @@ from typing import Any
 import structlog
 
 from .config import Kinds, environment, load
+from .core.asking import Verdict
 from .core.errors import ConfigError, Problem
 from .core.ports import Provider, Scheme, Sink
 from .core.sections import Config, HttpSettings, SinkConfig, SourceConfig
+from .core.types import RawRequest
 from .download.fetch import Fetcher
 from .http import HttpClient
 from .log import configure
+from .pipeline.dryrun import dry_run
 from .pipeline.ingest import Ingest, IngestLimits
 from .pipeline.parties import Parties, Source, Target
 from .pipeline.run import Runner
 from .pipeline.stages import Stages
 from .providers import PROVIDERS
+from .simulators import SIMULATORS
+from .simulators.play import Play as Play  # the command line has it from here
 from .sinks import SINKS
 from .store.sql import Retention, SqlStore
 from .vault.local import LocalVault
@@ -45,9 +50,7 @@ class Service:
 
     @cached_property
     def store(self) -> SqlStore:
-        keep = self.config.retention
-        retention = Retention(payloads=keep.payloads * DAY, attempts=keep.attempts * DAY)
-        store = SqlStore(self.config.store.url, retention=retention, on_death=_die)
+        store = open_store(self.config)
         if self.config.store.embedded:
             store.migrate()
         return store
@@ -65,6 +68,10 @@ class Service:
             max_body=service.max_body,
         )
         return Ingest(self.parties.sources, self.store, time.time, limits)
+
+    def dry_run(self, source: str, request: RawRequest, now: float) -> Verdict:
+        """What would become of this callback; nothing is kept."""
+        return dry_run(self.parties.sources[source], request, now, self.config.service.max_body)
 
     def app(self) -> Callable[..., Any]:
         service = self.config.service
@@ -100,6 +107,23 @@ class Service:
             job_deadline=settings.job_deadline,
         )
         return Worker(self.store, runner, self.parties.lanes(), pace)
+
+
+def open_store(config: Config) -> SqlStore:
+    """The store as it is; nothing is connected yet. ConfigError where its address or its driver is no good."""
+    keep = config.retention
+    retention = Retention(payloads=keep.payloads * DAY, attempts=keep.attempts * DAY)
+    try:
+        return SqlStore(config.store.url, retention=retention, on_death=_die)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing, Postgres needs: pip install 'webhook-svc[postgres]'") from error
+    except ValueError as error:
+        raise ConfigError([Problem(where="store.url", found="something else", expected=str(error))]) from error
+
+
+def simulation(provider: str, *, secret: str = "", api_key: str = "", port: int = 0) -> Play:
+    """A simulator that serves its API. ConfigError with the known names."""
+    return Play(SIMULATORS.load(provider)(secret=secret, api_key=api_key), port=port)
 
 
 def configured(
@@ -192,7 +216,7 @@ def _source(one: SourceConfig, config: Config, per_lane: int, problems: list[Pro
         scheme=scheme,
         http=http_client(config, provider.hosts()),
         sinks=one.sinks,
-        parts=one.parts,
+        parts=tuple(part for part in one.parts if part in provider.offers()),
         wait_for_parts=one.wait_for_parts,
         tokens=one.tokens,
         slots=one.concurrency or per_lane,
