@@ -20,11 +20,11 @@ from email.policy import default
 from pathlib import Path
 
 from .config import environment
+from .core.asking import Query
 from .core.types import RawRequest
 from .simulators.firma import FirmaSimulator
 from .simulators.mailbox import Mailbox
 from .simulators.serve import send, serve
-from .store.listing import Query
 from .store.sql import SqlStore
 
 PATIENCE = 60.0
@@ -63,7 +63,7 @@ class Line:
     ok: bool
 
 
-def run(*, serve_on: bool = False, say: Say = print) -> int:
+def run(serve_on: bool = False, *, say: Say = print) -> int:
     """0 if everything arrived exactly once and unaltered and what was forged was refused, else 1."""
     with ExitStack() as stack:
         scene = _stage(stack, say)
