@@ -1,0 +1,414 @@
+"""Providers' steps run against a real server into a real vault."""
+
+import hashlib
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+
+from webhook_svc.core.errors import DocumentCheckFailed, NotReady, Permanent, RenewToken, Retryable
+from webhook_svc.core.ports import Provider, Scheme, Steps
+from webhook_svc.core.types import (
+    Answer,
+    Artifact,
+    Call,
+    DocumentRef,
+    Inline,
+    Lacking,
+    Listed,
+    More,
+    RawRequest,
+    Request,
+    Save,
+    SourceEvent,
+)
+from webhook_svc.core.work import Haul
+from webhook_svc.download.check import Check
+from webhook_svc.download.fetch import Fetcher, listed
+from webhook_svc.http import HttpClient
+from webhook_svc.vault.local import LocalVault
+
+PDF = b"%PDF-1.7\n" + b"x" * 5000 + b"\nstartxref\n1234\n%%EOF\n"
+REF = DocumentRef(id="doc-1", name="Lease")
+
+
+class Scripted(Provider):
+    """Takes the steps that a test hands it."""
+
+    Settings = object
+
+    def __init__(self, flow: Callable[[DocumentRef], Steps]) -> None:
+        super().__init__("contracts", None)
+        self._flow = flow
+
+    def scheme(self) -> Scheme:
+        raise NotImplementedError
+
+    def parse(self, _: RawRequest) -> list[SourceEvent]:
+        return []
+
+    def steps(self, ref: DocumentRef) -> Steps:
+        return self._flow(ref)
+
+    def completed_since(self, when: float) -> Steps:
+        return self._flow(DocumentRef(id=str(when)))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> LocalVault:
+    return LocalVault(tmp_path)
+
+
+@pytest.fixture
+def http(httpserver: HTTPServer) -> Iterator[HttpClient]:
+    trusted = frozenset({f"{httpserver.host}:{httpserver.port}"})
+    with closing(HttpClient(trusted=trusted, read_timeout=2)) as client:
+        yield client
+
+
+@pytest.fixture
+def run(vault: LocalVault, http: HttpClient) -> Callable[..., Haul]:
+    def run(flow: Callable[[DocumentRef], Steps], ref: DocumentRef = REF, **options: Any) -> Haul:
+        return Fetcher(vault, max_document=20_000).fetch(Scripted(flow), http, ref, **options)
+
+    return run
+
+
+@pytest.fixture
+def saving(run: Callable[..., Haul], httpserver: HTTPServer) -> Callable[..., Haul]:
+    """Fetches one document that the server answers with these bytes."""
+
+    def saving(content: bytes, *, status: int = 200, headers: Any = None, check: bool = True, **save: Any) -> Haul:
+        httpserver.expect_request("/file").respond_with_data(content, status=status, headers=headers)
+
+        def flow(_: DocumentRef) -> Steps:
+            answer = yield Save(request=Request(url=httpserver.url_for("/file")), **save)
+            if not answer.ok:
+                raise Permanent(f"status {answer.status}: {answer.body.decode()}")
+
+        return run(flow, check=check)
+
+    return saving
+
+
+def files_below(root: Path) -> list[str]:
+    return [path.name for path in root.rglob("*") if path.is_file()]
+
+
+def stored(vault: LocalVault, haul: Haul) -> list[bytes]:
+    found = []
+    for part in haul.parts:
+        with vault.open(Artifact(sha256=part.sha256, size=part.size)) as file:
+            found.append(file.read())
+    return found
+
+
+# --- the flow -----------------------------------------------------------------------------------------------------
+
+
+def test_answers_come_back_and_the_document_lands_in_the_vault(
+    run: Callable[..., Haul], httpserver: HTTPServer, vault: LocalVault
+) -> None:
+    httpserver.expect_request("/api/doc-1").respond_with_json({"link": httpserver.url_for("/file")})
+    httpserver.expect_request("/file").respond_with_data(PDF, content_type="application/pdf")
+    answers: list[Answer] = []
+
+    def flow(ref: DocumentRef) -> Steps:
+        found = yield Call(request=Request(url=httpserver.url_for(f"/api/{ref.id}")))
+        answers.append((yield Save(request=Request(url=found.json()["link"]))))
+
+    haul = run(flow)
+    sha256 = hashlib.sha256(PDF).hexdigest()
+    assert [("document", "Lease.pdf", sha256, len(PDF), "application/pdf")] == [
+        (part.kind, part.name, part.sha256, part.size, part.content_type) for part in haul.parts
+    ]
+    assert [(200, b"", sha256, len(PDF))] == [(a.status, a.body, a.sha256, a.size) for a in answers]
+    assert [PDF] == stored(vault, haul)
+
+
+def test_everything_a_provider_says_is_in_the_haul(run: Callable[..., Haul], vault: LocalVault) -> None:
+    later, other = Lacking(part="audit", reason="not made yet"), DocumentRef(id="doc-2")
+
+    def flow(_: DocumentRef) -> Steps:
+        yield Inline(part="certificate", content=PDF, name="proof")
+        yield later
+        yield More(ref=other)
+
+    haul = run(flow)
+    assert ((later,), (other,)) == (haul.lacking, haul.more)
+    assert [("certificate", "proof.pdf")] == [(part.kind, part.name) for part in haul.parts]
+    assert [PDF] == stored(vault, haul)
+
+
+def test_an_error_status_goes_back_to_the_steps_and_nothing_is_stored(
+    saving: Callable[..., Haul], tmp_path: Path
+) -> None:
+    with pytest.raises(Permanent, match="status 404: gone"):
+        saving(b"gone", status=404)
+    assert [] == files_below(tmp_path)
+
+
+@pytest.mark.parametrize("status", [202, 204])
+def test_a_2xx_that_means_later_is_not_ready(saving: Callable[..., Haul], tmp_path: Path, status: int) -> None:
+    with pytest.raises(NotReady) as error:
+        saving(b"", status=status, headers={"Retry-After": "30"})
+    assert 30 == error.value.after
+    assert [] == files_below(tmp_path)
+
+
+def test_a_piece_of_a_file_is_no_document(saving: Callable[..., Haul], tmp_path: Path) -> None:
+    with pytest.raises(DocumentCheckFailed, match="206"):
+        saving(PDF, status=206)
+    assert [] == files_below(tmp_path)
+
+
+def test_a_document_larger_than_the_limit_is_permanent_and_leaves_nothing(
+    saving: Callable[..., Haul], tmp_path: Path
+) -> None:
+    with pytest.raises(Permanent, match="larger than 20000 bytes"):
+        saving(PDF + b"x" * 20_000)
+    assert [] == files_below(tmp_path)
+
+
+def test_a_refused_token_is_renewed_once_and_the_steps_run_anew(run: Callable[..., Haul]) -> None:
+    runs: list[str] = []
+
+    def flow(_: DocumentRef) -> Steps:
+        runs.append("run")
+        yield Inline(part="document", content=PDF)
+        if len(runs) == 1:
+            raise RenewToken
+
+    assert 1 == len(run(flow).parts)
+    assert 2 == len(runs)
+
+
+def test_a_token_that_is_refused_again_is_retried_later(run: Callable[..., Haul]) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        yield Inline(part="document", content=PDF)
+        raise RenewToken
+
+    with pytest.raises(Retryable, match="contracts: the renewed token"):
+        run(flow)
+
+
+def test_steps_that_do_not_end_are_stopped(run: Callable[..., Haul]) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        while True:
+            yield Lacking(part="audit", reason="again")
+
+    with pytest.raises(Permanent, match="stopped after 100"):
+        run(flow)
+
+
+def test_an_error_of_the_network_ends_the_steps_and_closes_them(run: Callable[..., Haul]) -> None:
+    ended: list[str] = []
+
+    def flow(_: DocumentRef) -> Steps:
+        try:
+            yield Call(request=Request(url="http://10.0.0.1/"))
+        except Permanent:
+            ended.append("the steps saw it")
+        finally:
+            ended.append("closed")
+
+    with pytest.raises(Permanent, match="not a public address"):
+        run(flow)
+    assert ["closed"] == ended
+
+
+def test_a_link_to_a_private_address_is_refused_wherever_it_comes_from(
+    run: Callable[..., Haul], httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/file").respond_with_data("", 302, headers={"Location": "http://192.168.0.1/a.pdf"})
+
+    def flow(_: DocumentRef) -> Steps:
+        yield Save(request=Request(url=httpserver.url_for("/file")))
+
+    with pytest.raises(Permanent, match="not a public address"):
+        run(flow)
+
+
+# --- checks -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (PDF[: len(PDF) // 2], "cut off"),
+        (PDF[:-7], "cut off"),
+        (PDF.replace(b"startxref", b"startxxxx"), "cut off"),
+        (PDF + b" " * 2100, "cut off"),
+        (b"<html>Please log in</html>", "begin"),
+        (b" " * 1024 + PDF, "begin"),
+    ],
+)
+def test_what_is_no_whole_pdf_is_not_kept(
+    saving: Callable[..., Haul], tmp_path: Path, content: bytes, reason: str
+) -> None:
+    with pytest.raises(DocumentCheckFailed, match=reason):
+        saving(content)
+    assert [] == files_below(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + PDF, b"\n" * 1000 + PDF, PDF + b"\n" * 1000])
+def test_a_pdf_with_a_little_around_it_is_whole_and_unchanged(
+    saving: Callable[..., Haul], vault: LocalVault, content: bytes
+) -> None:
+    assert [content] == stored(vault, saving(content))
+
+
+def test_a_check_that_a_person_waived_lets_the_bytes_through(saving: Callable[..., Haul], vault: LocalVault) -> None:
+    assert [b"no pdf"] == stored(vault, saving(b"no pdf", check=False, sha256="0" * 64))
+
+
+def test_an_empty_file_is_never_a_document(saving: Callable[..., Haul]) -> None:
+    with pytest.raises(DocumentCheckFailed, match="empty"):
+        saving(b"", check=False, content_type="application/zip")
+
+
+def test_the_hash_that_a_provider_names_is_compared(saving: Callable[..., Haul], tmp_path: Path) -> None:
+    assert 1 == len(saving(PDF, sha256=hashlib.sha256(PDF).hexdigest().upper()).parts)
+    before = files_below(tmp_path)
+    with pytest.raises(DocumentCheckFailed, match="SHA-256"):
+        saving(PDF, sha256="0" * 64)
+    assert before == files_below(tmp_path)
+
+
+def test_inline_bytes_are_checked_too(run: Callable[..., Haul]) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        yield Inline(part="document", content=PDF[:-9])
+
+    with pytest.raises(DocumentCheckFailed):
+        run(flow)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1023, 1024, 2049, 10_000])
+def test_a_pdf_is_checked_the_same_in_whatever_chunks_it_comes(size: int) -> None:
+    whole, cut = Check("application/pdf; charset=binary"), Check("application/PDF")
+    for start in range(0, len(PDF), size):
+        whole.update(PDF[start : start + size])
+        cut.update(PDF[:-8][start : start + size])
+    whole.finish()
+    with pytest.raises(DocumentCheckFailed, match="cut off"):
+        cut.finish()
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "save", "header"),
+    [
+        ("given.pdf", {"name": "given.pdf"}, 'attachment; filename="sent.pdf"'),
+        ("given.pdf", {"name": "given"}, None),
+        ("sent.pdf", {}, 'attachment; filename="sent.pdf"'),
+        ("passwd.pdf", {}, 'attachment; filename="../../etc/passwd"'),
+        ("a X-Evil_ 1.pdf", {"name": "a\r\nX-Evil: 1"}, None),
+        ("🎉.pdf", {"name": "🎉.pdf"}, None),
+        ("Lease.pdf", {}, None),
+        ("certificate.pdf", {"part": "certificate"}, None),
+        ("Lease.zip", {"content_type": "application/zip"}, None),
+    ],
+)
+def test_a_part_is_named(saving: Callable[..., Haul], expected: str, save: Any, header: str | None) -> None:
+    haul = saving(PDF, headers={"Content-Disposition": header} if header else None, **save)
+    assert [expected] == [part.name for part in haul.parts]
+
+
+def test_a_name_of_300_characters_is_cut(saving: Callable[..., Haul]) -> None:
+    name = saving(PDF, name="계약" * 150 + ".pdf").parts[0].name
+    assert len(name.encode()) <= 180
+    assert name.endswith("계약.pdf")
+
+
+def test_names_in_one_haul_differ_even_where_case_does_not_count(run: Callable[..., Haul]) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        for name in ("a.pdf", "A.pdf", "a.pdf", "a-2.pdf"):
+            yield Inline(part="document", content=PDF, name=name)
+
+    assert ["a.pdf", "A-2.pdf", "a-3.pdf", "a-2-2.pdf"] == [part.name for part in run(flow).parts]
+
+
+def test_the_type_is_the_one_announced_else_the_one_answered(saving: Callable[..., Haul]) -> None:
+    answered = {"Content-Type": "Text/XML; charset=utf-8"}
+    assert "text/xml" == saving(b"<a/>", headers=answered, content_type="").parts[0].content_type
+    assert "application/zip" == saving(b"PK", headers=answered, content_type="application/zip").parts[0].content_type
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_is_read_to_its_end(http: HttpClient, httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/list").respond_with_json(["a", "b"])
+
+    def flow(_: DocumentRef) -> Steps:
+        answer = yield Call(request=Request(url=httpserver.url_for("/list")))
+        for name in answer.json():
+            yield Listed(ref=DocumentRef(id=name))
+
+    assert ["a", "b"] == [line.ref.id for line in listed(Scripted(flow), http, 0.0)]
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+class Large(socketserver.StreamRequestHandler):
+    """Answers with 200 MB that begin and end like a PDF."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        block = b"\0" * 1_000_000
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (200_000_000 + len(PDF) * 2))
+        self.wfile.write(PDF)
+        for _ in range(200):
+            self.wfile.write(block)
+        self.wfile.write(PDF)
+
+
+FETCH_LARGE = """
+import resource, sys
+from pathlib import Path
+from webhook_svc.core.types import Artifact, DocumentRef, Request, Save
+from webhook_svc.download.fetch import Fetcher
+from webhook_svc.http import HttpClient
+from webhook_svc.vault.local import LocalVault
+
+root, port = Path(sys.argv[1]), sys.argv[2]
+vault, http = LocalVault(root), HttpClient(trusted=frozenset({f"127.0.0.1:{port}"}))
+
+class Provider:
+    source = "large"
+    def steps(self, ref):
+        yield Save(request=Request(url=f"http://127.0.0.1:{port}/"))
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+before = peak()
+part = Fetcher(vault).fetch(Provider(), http, DocumentRef(id="1")).parts[0]
+with vault.open(Artifact(sha256=part.sha256, size=part.size)) as stored:
+    while stored.read(262144):
+        pass
+print((peak() - before) // 1024, part.size)
+"""
+
+
+def test_memory_stays_level_while_a_large_document_passes(tmp_path: Path) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), Large) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        arguments = [sys.executable, "-c", FETCH_LARGE, str(tmp_path), str(server.server_address[1])]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        thread.join()
+    grown, size = map(int, done.stdout.split())
+    assert 200_000_000 + len(PDF) * 2 == size
+    assert grown < 10
