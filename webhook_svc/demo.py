@@ -150,6 +150,7 @@ def _service(home: Path, configuration: str, port: int) -> Iterator[None]:
 def _callbacks(scene: Scene, say: Say) -> dict[str, list[int]]:
     """Sends everything a provider does to us on a bad day. The statuses it was answered with, by what was sent."""
     scene.simulator.misbehave("unavailable")
+    say("the provider answers the first download with 503; its callbacks:")
     statuses: dict[str, list[int]] = {"genuine": [], "repeated": [], "forged": []}
     hook = f"{scene.url}/hooks/contracts"
 
@@ -226,8 +227,16 @@ def _verdicts(scene: Scene, statuses: dict[str, list[int]], lines: list[Line]) -
         ("every document and certificate arrived with its own bytes", all(line.ok for line in lines)),
         ("nothing arrived twice in the folder", len(files) == 2 * len(TITLES)),
         ("nothing arrived twice by mail", len(scene.mailbox.mails) == len(TITLES)),
+        ("the download that was answered with 503 was tried again", _waited(scene)),
         ("there are no dead letters", scene.store.list(Query(kind="dead")) == []),
     ]
+
+
+def _waited(scene: Scene) -> bool:
+    signings = {str(row["signing_id"]) for row in scene.store.list(Query(kind="deliveries"))}
+    stories = [scene.store.timeline(signing_id) or {} for signing_id in signings]
+    attempts = [one for story in stories for signing in story["signings"] for one in signing["attempts"]]
+    return any(one["outcome"] == "waiting" and "503" in one["message"] for one in attempts)
 
 
 def _one_copy(events: list[dict[str, object]], repeated: list[int]) -> bool:
