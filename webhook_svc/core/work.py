@@ -34,13 +34,14 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedCallback:
-    """A callback that did not verify, masked, kept for a person who wonders why."""
+    """A callback that did not verify, masked, kept for a person who wonders why. `at` is known once it is kept."""
 
     source: str
     status: int
     reason: str
     address: str
     request: RawRequest
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,10 @@ def open_database(url: str, clock: Callable[[], float] | None = None) -> "Sqlite
 
 def normal_url(url: str) -> URL:
     """SQLAlchemy's form of a platform's `postgres://…` or `sqlite:///…`. ValueError for anything else."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise ValueError("an address such as sqlite:///FILE or postgresql://…") from None
     if parsed.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername == "sqlite" and parsed.database:

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..core.asking import Query as Query
 from ..core.work import RefusedCallback
 from .codec import load_request
 from .tables import attempt, delivery, event, job, part, payload, refused, signing, signing_event
-
-Kind = Literal["events", "refused", "deliveries", "dead"]
 
 _EVENT = (
     event.c.id,
@@ -56,18 +55,6 @@ _JOB = (job.c.stage, job.c.state, job.c.run_at, job.c.tries, job.c.waits, job.c.
 _BAD = ("dead", "held")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """One page of a listing: at most `limit` rows older than the id `before`."""
-
-    kind: Kind
-    source: str = ""
-    sink: str = ""
-    state: str = ""
-    before: str = ""
-    limit: int = 50
-
-
 def rows(connection: Connection, query: Query) -> list[dict[str, Any]]:
     if query.kind == "dead":
         return _dead(connection, query)
@@ -101,6 +88,7 @@ def refused_request(connection: Connection, refused_id: str) -> RefusedCallback 
         status=row.status,
         reason=row.reason,
         address=row.address,
+        at=row.at,
         request=load_request(row.request, bytes(row.body)),
     )
 
@@ -117,15 +105,18 @@ def _page(connection: Connection, statement: sa.Select[Any], table: sa.Table, qu
 
 def _dead(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Dead letters of all three kinds; each kind is read through its own partial index."""
-    found = [
-        {"what": "event", **row}
-        for row in _page(connection, sa.select(*_EVENT).where(event.c.state == "dead"), event, query)
-        if not query.sink
-    ]
-    fetches = sa.select(*_SIGNING).where(signing.c.state.in_(_BAD))
-    found += [{"what": "signing", **row} for row in _page(connection, fetches, signing, query) if not query.sink]
-    deliveries = sa.select(*_DELIVERY).where(delivery.c.state.in_(_BAD))
-    found += [{"what": "delivery", **row} for row in _page(connection, deliveries, delivery, query)]
+    kinds = (
+        ("event", "evt_", sa.select(*_EVENT).where(event.c.state == "dead"), event),
+        ("signing", "sgn_", sa.select(*_SIGNING).where(signing.c.state.in_(_BAD)), signing),
+        ("delivery", "dlv_", sa.select(*_DELIVERY).where(delivery.c.state.in_(_BAD)), delivery),
+    )
+    found: list[dict[str, Any]] = []
+    for what, prefix, statement, table in kinds:
+        if query.sink and what != "delivery":
+            continue
+        # The page before may have ended with an id of another kind: what follows its prefix is comparable.
+        asked = replace(query, before=prefix + query.before[len(prefix) :] if query.before else "")
+        found += [{"what": what, **row} for row in _page(connection, statement, table, asked)]
     found.sort(key=lambda row: str(row["id"]).split("_", 1)[1], reverse=True)
     return found[: query.limit]
 

@@ -1,37 +1,17 @@
 """A person's decision: dead letters live again, held ones are released, finished work is done once more."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from ..core.asking import Replayed, ReplayOrder
 from ..core.ids import storable
 from ..core.types import Stage, sink_lane, source_lane
 from .accept import insert_jobs
 from .engine import Tx
 from .signings import raise_wanted
 from .tables import attempt, delivery, event, signing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplayOrder:
-    """`release` lets held work go, `again` repeats finished work; `reason` is written beside each."""
-
-    ids: tuple[str, ...]
-    release: bool = False
-    again: bool = False
-    reason: str = ""
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replayed:
-    """What was (or would be) done with one id; `ok` is False where it was left alone, and `what` says why."""
-
-    id: str
-    ok: bool
-    what: str
 
 
 def replay(tx: Tx, orders: Sequence[ReplayOrder]) -> list[list[Replayed]]:

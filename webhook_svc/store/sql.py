@@ -1,7 +1,7 @@
 """The store over one database: every write goes through its committer, every read through its reader."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..core.asking import Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
 from ..core.types import Job
 from ..core.work import (
@@ -101,8 +102,8 @@ class SqlStore:
         result: Mapping[str, int] = self._submit(sweep.sweep, order)
         return result
 
-    def replay(self, order: replay.ReplayOrder) -> list[replay.Replayed]:
-        result: list[replay.Replayed] = self._submit(replay.replay, order)
+    def replay(self, order: ReplayOrder) -> list[Replayed]:
+        result: list[Replayed] = self._submit(replay.replay, order)
         return result
 
     # --- reads ----------------------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class SqlStore:
         with self._reading() as connection:
             return read.read_delivery(connection, delivery_id)
 
-    def list(self, query: listing.Query) -> list[dict[str, Any]]:
+    def list(self, query: Query) -> list[dict[str, Any]]:
         with self._reading() as connection:
             return listing.rows(connection, query)
 
@@ -156,7 +157,8 @@ class SqlStore:
 
     def migrate(self) -> str:
         """Brings the schema up to date; two at once are safe. Returns what was done."""
-        return migrate.migrate(self.database)
+        with _translated():
+            return migrate.migrate(self.database)
 
     def wait(self, timeout: float) -> None:
         self._listen()
@@ -180,12 +182,8 @@ class SqlStore:
 
     @contextmanager
     def _reading(self) -> Any:
-        try:
-            with self.database.reader.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            first = str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0]
-            raise StoreUnavailable(first[:200]) from error
+        with _translated(), self.database.reader.connect() as connection:
+            yield connection
 
     def _committed(self, made_work: bool) -> None:
         if made_work:
@@ -199,6 +197,15 @@ class SqlStore:
                     target=self.database.listen, args=arguments, name="listener", daemon=True
                 )
                 self._listener.start()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        first = str(getattr(error, "orig", None) or type(error).__name__).split("\n", 1)[0]
+        raise StoreUnavailable(first[:200]) from error
 
 
 def _save_progress(tx: Tx, items: Iterable[tuple[Job, str]]) -> list[Any]:

@@ -1,0 +1,104 @@
+"""Commands that explain what can be configured: providers, sinks."""
+
+import dataclasses
+import sys
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from ..core.registry import Registry
+from ..core.sections import SinkKeys, SourceKeys
+from ..core.settings import fields_of
+from .frame import as_json
+from .printing import echo_json, table
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def providers(name: str | None, as_json: bool) -> None:
+    """List the senders that are understood.
+
+    With NAME: how to set one up, and all its settings.
+
+    \b
+    Example:
+      webhook-svc providers firma
+    """
+    from .. import wiring
+
+    _explain(wiring.KINDS.providers, name, SourceKeys, as_json)
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def sinks(name: str | None, as_json: bool) -> None:
+    """List the kinds of destination.
+
+    With NAME: how to set one up, and all its settings.
+
+    \b
+    Example:
+      webhook-svc sinks s3
+    """
+    from .. import wiring
+
+    _explain(wiring.KINDS.sinks, name, SinkKeys, as_json)
+
+
+def _explain(registry: Registry, name: str | None, common: type, as_json: bool) -> None:
+    if name is not None:
+        _explain_one(registry.load(name), name, common, as_json)
+        return
+    found = [{"name": known, "what": _sentence(registry.load(known))} for known in registry.names()]
+    if as_json:
+        echo_json(found)
+    else:
+        click.echo(table(("NAME", "WHAT IT IS"), [(one["name"], one["what"]) for one in found]))
+
+
+def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
+    rows = [*_settings(common), *_settings(kind.Settings)]
+    if as_json:
+        keys = ("key", "type", "default", "doc")
+        echo_json({"name": name, "guide": kind.guide, "settings": [dict(zip(keys, row, strict=True)) for row in rows]})
+        return
+    click.echo(f"{name}: {_sentence(kind)}\n")
+    if kind.guide:
+        click.echo(kind.guide.strip() + "\n")
+    click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
+
+
+def _sentence(kind: type) -> str:
+    """The first sentence of the plugin's module: it says what the class is for."""
+    text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
+    return text.strip().split("\n", 1)[0]
+
+
+def _settings(kind: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """A line for each setting; the keys of a table in the table follow it as `table.key`."""
+    hints = typing.get_type_hints(kind)
+    for field, (key, what, default, doc) in zip(dataclasses.fields(kind), fields_of(kind), strict=True):
+        inner = _inner(hints[field.name])
+        if inner is None:
+            yield prefix + key, what, _as_written(default), doc
+        else:
+            given = "required" if default == "required" else ""
+            yield prefix + key, what, given, doc
+            yield from _settings(inner, f"{prefix}{key}.")
+
+
+def _as_written(default: str) -> str:
+    """A default as a person would write it into the file."""
+    if default.startswith("("):
+        return f"[{default[1:-1].removesuffix(',')}]"
+    return {"None": "unset", "True": "true", "False": "false"}.get(default, default)
+
+
+def _inner(hint: Any) -> type | None:
+    """The dataclass in a hint such as `Table`, `Table | None` or `tuple[Table, ...]`."""
+    found = [one for one in (hint, *typing.get_args(hint)) if isinstance(one, type) and dataclasses.is_dataclass(one)]
+    return found[0] if found else None

@@ -1,0 +1,204 @@
+"""Commands that run the service, or say whether it could: demo, up, worker, migrate, check."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..config import environment, load
+from ..core.errors import WebhookError
+from ..core.ids import fingerprint
+from ..core.sections import Config
+from ..core.settings import Secret
+from .frame import as_json, fail
+from .printing import echo_json, plain, table
+
+if TYPE_CHECKING:
+    from ..wiring import Service
+
+
+@click.command()
+@click.option("--serve", is_flag=True, help="Leave it running to look at, until Ctrl-C.")
+@click.pass_context
+def demo(ctx: click.Context, serve: bool) -> None:
+    """Show the whole job on this machine.
+
+    It needs no network and no configuration. A simulated provider sends signed callbacks (one twice, one forged, one
+    whose first download fails), the service fetches the documents and hands them to a folder and a mailbox. Exit
+    code 0 only if all arrived as it should.
+
+    \b
+    Example:
+      webhook-svc demo
+    """
+    from ..demo import run
+
+    ctx.exit(run(serve_on=serve))
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Listen here instead of at the configured port.")
+def up(port: int | None) -> None:
+    """Receive callbacks and work them off.
+
+    Web and worker in one process: all that one machine needs.
+
+    \b
+    Example:
+      webhook-svc up --port 8000
+    """
+    from .. import wiring
+    from ..up import Up
+
+    def make() -> "Service":
+        config = wiring.configured()
+        if port is not None:
+            config = dataclasses.replace(config, service=dataclasses.replace(config.service, port=port))
+        return wiring.service(config)
+
+    make()  # A bad configuration is told here, before gunicorn's master is there to repeat it.
+    Up(make).run()
+
+
+@click.command()
+def worker() -> None:
+    """Work off what was accepted.
+
+    SIGTERM or Ctrl-C finishes what runs, then ends.
+
+    \b
+    Example:
+      webhook-svc worker
+    """
+    from .. import wiring
+
+    wiring.run_worker(wiring.service(wiring.configured()))
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the schema up to date.
+
+    Harmless to repeat, and to run twice at once.
+
+    \b
+    Example:
+      DATABASE_URL=postgresql://localhost/webhooks webhook-svc migrate
+    """
+    from .. import wiring
+
+    store = wiring.open_store(load(environment()))
+    try:
+        click.echo(plain(store.migrate()))
+    finally:
+        store.close()
+
+
+@click.command()
+@click.option("--live", is_flag=True, help="Also ask every sink whether it works; leaves nothing behind there.")
+@as_json
+def check(live: bool, as_json: bool) -> None:
+    """Judge the configuration and the store.
+
+    Everything at once, before the first callback. Exit code 1 where something is wrong.
+
+    \b
+    Example:
+      webhook-svc check --live
+    """
+    from .. import wiring
+
+    config = wiring.configured()
+    made = wiring.service(config)
+    report: dict[str, Any] = {
+        "sources": [_source(made, name) for name in config.sources],
+        "sinks": [_sink(config, name) for name in config.sinks],
+        "warnings": wiring.warnings(config, made),
+    }
+    if not as_json:
+        _print_report(report)
+    trouble = _store_trouble(made)
+    report["store"] = trouble or "ready"
+    if not as_json:
+        click.echo(_mark(not trouble, "store", trouble or "reachable, its schema is current"))
+    report["live"] = list(_ask_sinks(made, quiet=as_json)) if live else []
+    if as_json:
+        echo_json(report)
+    if trouble or not all(asked["ok"] for asked in report["live"]):
+        fail("the service would not work like this")
+
+
+def _source(made: "Service", name: str) -> dict[str, Any]:
+    source = made.config.sources[name]
+    url = f"{made.config.service.public_url or 'https://YOUR-HOST'}/hooks/{name}"
+    secrets = [secret for secret in getattr(source.settings, "secrets", ()) if isinstance(secret, Secret)]
+    return {
+        "source": name,
+        "provider": source.provider,
+        "signed": made.parties.sources[name].scheme.signs,
+        "secrets": [fingerprint(secret.reveal()) for secret in secrets],
+        "sinks": list(source.sinks),
+        "parts": list(source.parts),
+        "callback": f"{url}/<token>" if source.tokens else url,
+    }
+
+
+def _sink(config: Config, name: str) -> dict[str, Any]:
+    sink = config.sinks[name]
+    return {"sink": name, "kind": sink.kind, "path": "".join(map(str, sink.template.pieces))}
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    if report["sources"]:
+        rows = [
+            (
+                one["source"],
+                one["provider"],
+                _verified(one),
+                *map(", ".join, (one["parts"], one["sinks"])),
+                one["callback"],
+            )
+            for one in report["sources"]
+        ]
+        click.echo(table(("SOURCE", "PROVIDER", "VERIFIED BY", "PARTS", "SINKS", "CALLBACK URL"), rows) + "\n")
+    if report["sinks"]:
+        rows = [(one["sink"], one["kind"], one["path"]) for one in report["sinks"]]
+        click.echo(table(("SINK", "KIND", "PATH OF A FILE"), rows) + "\n")
+    for warning in report["warnings"]:
+        click.secho(f"warning: {plain(warning)}", fg="yellow", bold=True)
+
+
+def _verified(source: dict[str, Any]) -> str:
+    if not source["signed"]:
+        return "NOTHING"
+    return f"secret {', '.join(source['secrets'])}" if source["secrets"] else "signature"
+
+
+def _store_trouble(made: "Service") -> str:
+    """ "" or why nothing can be accepted. A store that cannot even be opened is told like one that is behind."""
+    try:
+        store = made.store
+    except WebhookError as error:
+        return str(error)
+    try:
+        return store.ready()
+    finally:
+        store.close()
+
+
+def _ask_sinks(made: "Service", *, quiet: bool) -> Iterator[dict[str, Any]]:
+    for name, target in made.parties.sinks.items():
+        try:
+            ok, said = True, target.sink.check()
+        except WebhookError as error:
+            ok, said = False, str(error)
+        except Exception as error:  # a sink is foreign code: what it raises is its verdict, and the next is asked too
+            ok, said = False, f"it failed with {type(error).__name__}"
+        if not quiet:
+            click.echo(_mark(ok, f"sink {name}", said))
+        yield {"sink": name, "ok": ok, "said": said}
+
+
+def _mark(ok: bool, what: str, said: str) -> str:
+    return f"{click.style('✓', fg='green') if ok else click.style('✗', fg='red')} {what}: {plain(said)}"

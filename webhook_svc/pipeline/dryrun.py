@@ -1,0 +1,39 @@
+"""What would become of a callback: judged and parsed as if it had arrived, and nothing is kept."""
+
+from ..core.asking import Verdict
+from ..core.errors import Ignored, Permanent, Refused
+from ..core.types import RawRequest, SourceEvent
+from .ingest import judge
+from .parties import Source
+
+
+def dry_run(source: Source, request: RawRequest, now: float, max_body: int) -> Verdict:
+    """The verdict at the time `now`. The URL is not judged: a saved request may have come another way."""
+    challenge = source.provider.challenge(request)
+    if challenge is not None:
+        return Verdict(accepted=True, status=challenge.status, handshake=True)
+    try:
+        event = judge(source, request, now, max_body)
+    except Refused as refusal:
+        return Verdict(accepted=False, status=refusal.status, reason=refusal.reason, detail=str(refusal))
+    status, hint = source.provider.acknowledge(request).status, event.hint
+    misread, ignored, events = _understood(source, request)
+    return Verdict(
+        accepted=True,
+        status=status,
+        hint=hint,
+        verified_by=event.verified_by,
+        delivery_id=event.delivery_id,
+        misread=misread,
+        ignored=ignored,
+        events=events,
+    )
+
+
+def _understood(source: Source, request: RawRequest) -> tuple[str, str, tuple[SourceEvent, ...]]:
+    try:
+        return "", "", tuple(source.provider.parse(request))
+    except Ignored as error:
+        return "", str(error), ()
+    except (ValueError, Permanent) as error:
+        return str(error), "", ()
