@@ -59,14 +59,17 @@ class MailServer:
         if not self._say(connection, self._answer("greeting", "220 mail.test")):
             return
         reader = connection.makefile("rb")
-        recipient = ""
+        recipient: str | None = None
         while line := reader.readline().decode().strip():
             verb = line.split()[0].upper()  # smtplib writes some in lower case
             line = verb + line[len(verb) :]
             self.heard.append(line)
+            if verb == "RSET":
+                recipient = None
             if verb == "RCPT":
                 recipient = line.partition("<")[2].partition(">")[0]
-            answer = self._answer(line, self._usual(verb))
+            nested = verb == "MAIL" and recipient is not None
+            answer = self._answer(line, "503 one at a time" if nested else self._usual(verb))
             if not self._say(connection, answer) or verb == "QUIT":
                 break
             if verb == "STARTTLS" and answer.startswith("220") and self.context:
@@ -77,7 +80,8 @@ class MailServer:
                 mail = b"".join(iter(reader.readline, b".\r\n"))
                 answer = self._answer("end of data", "250 queued")
                 if answer.startswith("250") or answer == DROP:
-                    self.mails.append((recipient, mail))
+                    self.mails.append((str(recipient), mail))
+                recipient = None
                 if not self._say(connection, answer):
                     break
         reader.close()
@@ -196,6 +200,18 @@ def test_a_title_cannot_add_a_header(make: Any, server: MailServer, bundle: Any,
     assert expected == set(mail.keys())
     assert mail["Subject"].startswith("Signed: ")
     assert 1 == len(list(mail.iter_attachments()))
+
+
+@pytest.mark.parametrize("kind", ["application/pdf; x=y", "message/rfc822", "multipart/mixed", "x\r\nBcc: e", ""])
+def test_a_media_type_that_would_bend_the_mail_is_left_out(
+    make: Any, server: MailServer, bundle: Any, progress: Any, kind: str
+) -> None:
+    delivery = bundle().delivery()
+    (placed,) = delivery.files
+    odd = replace(placed, part=replace(placed.part, content_type=kind))
+    make().deliver(replace(delivery, files=(odd,)), progress)
+    (attachment,) = server.mail().iter_attachments()
+    assert ("application/octet-stream", DEED) == (attachment.get_content_type(), attachment.get_content())
 
 
 def test_templates_may_use_every_field(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:

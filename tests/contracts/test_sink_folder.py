@@ -2,12 +2,14 @@
 
 import errno
 import os
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.sinks.folder import Folder, FolderSettings
 
 KEY = "contracts/doc-1/deed.pdf"
@@ -53,6 +55,16 @@ def test_a_found_file_is_synced_again_because_the_earlier_try_may_have_died(
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
     folder.deliver(bundle().delivery(), None)
     assert {str(root), str(root / "contracts"), str(root / "contracts/doc-1")} <= set(synced)
+
+
+@pytest.mark.parametrize("held", [b"", b"%PDF-1.7 deed %%EOG", b"%PDF-1.7 deed %%EOF and more"])
+def test_a_copy_of_other_bytes_is_fetched_again_and_never_placed(
+    folder: Folder, root: Path, bundle: Any, held: bytes
+) -> None:
+    delivery = replace(bundle().delivery(), open=lambda _: BytesIO(held))
+    with pytest.raises(ArtifactLost):
+        folder.deliver(delivery, None)
+    assert [] == [one for one in root.rglob("*") if one.is_file()]
 
 
 @pytest.mark.parametrize("path", ["../out.pdf", "a/../../out.pdf", "/tmp/out.pdf", "link/out.pdf", "link/deep/out.pdf"])

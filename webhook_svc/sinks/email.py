@@ -194,12 +194,14 @@ sink, delivery, count, files, missing, location. "Accepted" is the server's word
     def _send(self, smtp: smtplib.SMTP, message: bytes, recipient: str, this: _Round) -> None:
         self._mail_from(smtp)
         code, _ = smtp.rcpt(recipient)
-        if code not in (250, 251):
+        if code in (250, 251):
+            this.begin(recipient)
+            code = _data(smtp, message)
+            this.end(recipient, code)
+        else:
             this.note(recipient, code)
+        if code != 250:  # a refusal may leave the transaction open
             smtp.rset()
-            return
-        this.begin(recipient)
-        this.end(recipient, _data(smtp, message))
 
     def _first(self, delivery: Delivery, smtp: smtplib.SMTP) -> _Memory:
         size = sum(placed.part.size for placed in delivery.files)
