@@ -4,15 +4,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
 
 from .log import dict_config
 from .web.server import options
-from .wiring import Service, warn
+from .wiring import Service, die, warn
 from .worker import Worker
 
 
-class Up(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+class Up(BaseApplication):
     """gunicorn's master supervises one process that serves callbacks and works them off."""
 
     def __init__(self, make: Callable[[], Service], bind: str | None = None) -> None:
@@ -43,9 +44,16 @@ class Up(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def _start(self, _server: Any) -> None:
         worker = self._service.worker()
-        thread = threading.Thread(target=worker.run, name="worker", daemon=True)
+        thread = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker = (worker, thread)
         thread.start()
+
+    def _work(self, worker: Worker) -> None:
+        try:
+            worker.run()
+        except BaseException as error:  # callbacks without anybody who works them off: better a restart than silence
+            structlog.get_logger().critical("worker.died", exc_info=error)
+            die()
 
     def _stop(self, _arbiter: Any, _server: Any) -> None:
         if self._worker is not None:

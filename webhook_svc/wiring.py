@@ -114,7 +114,7 @@ def open_store(config: Config) -> SqlStore:
     keep = config.retention
     retention = Retention(payloads=keep.payloads * DAY, attempts=keep.attempts * DAY)
     try:
-        return SqlStore(config.store.url, retention=retention, on_death=_die)
+        return SqlStore(config.store.url, retention=retention, on_death=die)
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is missing, Postgres needs: pip install 'webhook-svc[postgres]'") from error
     except ValueError as error:
@@ -242,6 +242,6 @@ def _made(make: Callable[[], Any], where: str, problems: list[Problem]) -> Any:
         return None
 
 
-def _die() -> None:
-    """A process whose committer died can accept nothing: it ends, and its supervisor starts another."""
+def die() -> None:
+    """A process whose committer or worker died is of no use: it ends, and its supervisor starts another."""
     threading.Timer(0.2, os._exit, (70,)).start()

@@ -143,12 +143,13 @@ class Worker:
             self._run_one(self._todo.get())
 
     def _run_one(self, job: Job) -> None:
+        """A job that could not even be settled is let go: its lease runs out, and it is run alone next time."""
         structlog.contextvars.clear_contextvars()
+        kept: tuple[Job, ...] = ()
         try:
             kept = self._runner.run(job, lambda: self._keep(job))
-        except StoreUnavailable as error:
-            self._log.error("settle.lost", ref=job.ref, job_stage=job.stage.value, detail=str(error))
-            kept = ()
+        except Exception as error:  # a thread that ends here would hold its slot and its lease for ever
+            self._log.error("settle.failed", ref=job.ref, job_stage=job.stage.value, exc_info=error)
         for one in kept:
             self._start(one)
         self._running.remove(job)
