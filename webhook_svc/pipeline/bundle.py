@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ..core.ids import digest, new_id
@@ -89,6 +89,17 @@ def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: I
     if "filename" not in names and "part" not in names and part.kind != "document":
         path = _inserted(path, f".{part.kind}", ".json" if part.kind == "manifest" else "")
     return _free(path, set(taken))
+
+
+def named_apart(parts: Iterable[Part], taken: set[str]) -> tuple[Part, ...]:
+    """The parts with names of their own among themselves and beside those taken: a supplement never meets a file
+    that an earlier bundle of its version put there."""
+    apart = []
+    for part in parts:
+        name = _free(part.name, taken)
+        taken = taken | {name}
+        apart.append(replace(part, name=name))
+    return tuple(apart)
 
 
 def segment(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from ..core.errors import ArtifactLost, ClaimLost, Held, Ignored, NotReady, Permanent
 from ..core.ports import Clock, Fetcher, Store, Vault
 from ..core.retry import RetryPolicy
-from ..core.types import DOCUMENT, Artifact, Delivery, Job, Meaning, Part, Placed, SourceEvent, Stage
+from ..core.types import AUDIT, DOCUMENT, Artifact, Delivery, Job, Meaning, Part, Placed, SourceEvent, Stage
 from ..core.work import (
     Closed,
     Delivered,
@@ -19,7 +19,7 @@ from ..core.work import (
     Refetch,
     SigningRow,
 )
-from .bundle import Bundle, delivery_of
+from .bundle import Bundle, delivery_of, named_apart
 from .parties import Parties, Source
 
 
@@ -70,13 +70,15 @@ class Stages:
         """What the version holds now, and what of it goes out."""
         same = version == row.version
         held = tuple(one for one in row.parts if same)
+        fresh = named_apart(fresh, {one.part.name for one in held})
         kinds = {one.part.kind for one in held} | {part.kind for part in fresh}
         lacking = tuple(kind for kind in source.parts if kind not in kinds)
         unsent = tuple(one.part for one in held if one.supplement is None) + fresh
         supplement = row.supplements if same else 0
         age = self.clock() - row.created
         waiting = bool(lacking) and supplement == 0 and age < source.wait_for_parts
-        title = row.ref.name or _stem(next((part.name for part in unsent if part.kind == DOCUMENT), ""))
+        documents = [part.name for part in (*(one.part for one in held), *fresh) if part.kind == DOCUMENT]
+        title = row.ref.name or _stem(documents[0] if documents else "")
         bundle = Bundle(
             source=row.source,
             signing_id=row.id,
@@ -97,9 +99,14 @@ class Stages:
             parts=fresh,
             deliveries=tuple(delivery_of(bundle, target, now) for target in targets if unsent and not waiting),
             lacking=lacking,
-            look_again=self.policy.next_look(job.waits + 1, age, None, _steady) if lacking else None,
+            look_again=self._look(job, age, source.wait_for_parts - age if waiting else None) if lacking else None,
             more=haul.more,
         )
+
+    def _look(self, job: Job, age: float, patience: float | None) -> float | None:
+        """The delay until the next look for lacking parts, not beyond the moment when the rest goes without them."""
+        delay = self.policy.next_look(job.waits + 1, age, None, _steady)
+        return delay if patience is None or delay is None else min(delay, max(patience, 0.0))
 
     # --- deliver --------------------------------------------------------------------------------------------------
 
@@ -210,7 +217,8 @@ def _known(row: SigningRow, plan: _Plan) -> list[Part]:
 def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part, ...]]:
     """The version that the haul belongs to, and those of its parts that are new in it.
 
-    Other bytes are a new version where a change was announced, and a reason to hold where none was.
+    Other bytes are a new version where a change was announced, and a reason to hold where none was. An audit trail
+    grows by being looked at: it alone makes no version.
     """
     if row.version == 0:
         return 1, haul.parts
@@ -219,7 +227,7 @@ def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part
     other = [part for part in haul.parts if part.kind in kinds and (part.kind, part.sha256) not in known]
     if other and not plan.renew:
         raise Held(f"the provider now serves other bytes for {other[0].kind} than those that were fetched first")
-    if other:
+    if any(part.kind != AUDIT for part in other):
         return row.version + 1, haul.parts
     return row.version, tuple(part for part in haul.parts if part.kind not in kinds)
 
