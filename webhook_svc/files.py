@@ -18,12 +18,20 @@ class NewFile:
     def __init__(self, temp: Path, handle: int) -> None:
         self.temp = temp
         self._handle = handle
+        self._dirty = True
 
     def write(self, chunk: bytes) -> None:
         """All of the chunk, or OSError: the system may take a part of it."""
+        self._dirty = True
         left = memoryview(chunk)
         while left:
             left = left[os.write(self._handle, left) :]
+
+    def sync(self) -> None:
+        """The bytes are on disk: `place` has little left to do, and can be decided on at the last moment."""
+        if self._dirty:
+            os.fsync(self._handle)
+            self._dirty = False
 
     def place(self, final: Path, settled: set[str] | None = None) -> None:
         """On disk under its name when this returns. FileExistsError where something stands there: never over it.
@@ -31,13 +39,13 @@ class NewFile:
         The order is the promise: a name that survives a crash never leads to bytes that did not.
         """
         make_folder(final.parent, settled)
-        os.fsync(self._handle)
+        self.sync()
         os.link(self.temp, final)
         self._done(final)
 
     def replace(self, final: Path) -> None:
         """Like `place`, over what stands there: for a copy that was found damaged."""
-        os.fsync(self._handle)
+        self.sync()
         os.replace(self.temp, final)
         self._done(final)
 

@@ -166,6 +166,7 @@ def _write(file: _File, settled: set[str], still_ours: Callable[[], None]) -> No
     with new_file(file.path.parent, mode=0o666) as new:
         with file.open() as stream:
             _copy(stream, new, file)
+        new.sync()
         still_ours()
         try:
             new.place(file.path, settled)
