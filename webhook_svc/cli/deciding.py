@@ -8,6 +8,9 @@ from ..core.asking import Query, Replayed, ReplayOrder, pages
 from .frame import as_json, fail, opened
 from .printing import echo_json, plain, table
 
+PAGE = 100
+"""Dead letters that are brought back in one transaction."""
+
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
@@ -68,7 +71,7 @@ def _all_dead(order: ReplayOrder, source: str, sink: str) -> list[Replayed]:
     """A page at a time, so that no transaction grows long; what is held stays unless it is to be released."""
     done: list[Replayed] = []
     with opened() as made:
-        for page in pages(made.store.list, Query(kind="dead", source=source, sink=sink, limit=100)):
+        for page in pages(made.store.list, Query(kind="dead", source=source, sink=sink, limit=PAGE)):
             ids = tuple(str(row["id"]) for row in page if order.release or row["state"] != "held")
             if ids:
                 done += made.store.replay(replace(order, ids=ids))

@@ -61,9 +61,10 @@ def simulate(
     """
     from .. import wiring
 
+    name = _source_in(to)
     with wiring.simulation(provider, secret=secret, api_key=api_key, port=port) as play:
         _misbehave(play, quirks)
-        click.echo(_source_table(play, to) + "\n")
+        click.echo(_source_table(play, name) + "\n")
         refused = _send(play, to, count)
         _stay(play, serve)
     if refused:
@@ -78,13 +79,20 @@ def _misbehave(play: "Play", quirks: Iterable[str]) -> None:
             raise click.UsageError(str(error)) from error
 
 
-def _source_table(play: "Play", to: str) -> str:
-    try:
-        path = urlsplit(to).path.strip("/").split("/")
-    except ValueError as error:
-        raise click.UsageError("--to is no address") from error
-    name = path[1] if len(path) > 1 and path[0] == "hooks" else "simulated"
+def _source_table(play: "Play", name: str) -> str:
     return '# add: sinks = ["…"]\n' + table_text(f"sources.{name}", play.source())
+
+
+def _source_in(to: str) -> str:
+    """The source that an address such as https://host/hooks/contracts speaks to."""
+    try:
+        parts = urlsplit(to)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise click.UsageError("--to must be http(s)://host/path")
+    path = parts.path.strip("/").split("/")
+    return path[1] if len(path) > 1 and path[0] == "hooks" else "simulated"
 
 
 def _send(play: "Play", to: str, count: int) -> int:
