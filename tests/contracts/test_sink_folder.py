@@ -44,7 +44,7 @@ def test_bytes_then_name_then_folder_reach_the_disk(
     monkeypatch.setattr(os, "link", link)
     folder.deliver(bundle(still_ours=lambda: acts.append("ours")).delivery(), None)
     named = ["sync temp" if act.endswith(".part") else act for act in acts]
-    assert ["ours", "sync archive", "sync contracts", "sync temp", "link deed.pdf", "sync doc-1"] == named[:6]
+    assert ["sync temp", "ours", "sync archive", "sync contracts", "link deed.pdf", "sync doc-1"] == named[:6]
 
 
 def test_a_found_file_is_synced_again_because_the_earlier_try_may_have_died(
