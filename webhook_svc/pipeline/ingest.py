@@ -5,7 +5,17 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..core.errors import BodyTooLarge, EncodedBody, Refused, TooManyRefusals, UnknownSource, WrongMethod
+import structlog
+
+from ..core.errors import (
+    BodyTooLarge,
+    EncodedBody,
+    Refused,
+    StoreUnavailable,
+    TooManyRefusals,
+    UnknownSource,
+    WrongMethod,
+)
 from ..core.ids import digest, fingerprint, new_id
 from ..core.ports import Clock, Store
 from ..core.settings import Secret
@@ -80,7 +90,10 @@ class Ingest:
         return Answered(reply=named, accepted=accepted)
 
     def _remember(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> None:
-        """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk."""
+        """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk.
+
+        A store that cannot take it changes nothing of the refusal.
+        """
         if isinstance(refusal, TooManyRefusals) or not self._refusals.allows(f"kept {address}", self._clock()):
             return
         refused = RefusedCallback(
@@ -90,7 +103,10 @@ class Ingest:
             address=address,
             request=masked(source, request),
         )
-        self._store.refuse(refused, self.limits.keep_refused)
+        try:
+            self._store.refuse(refused, self.limits.keep_refused, self.limits.accept_timeout)
+        except StoreUnavailable as error:
+            structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
 
 
 def judge(source: Source, request: RawRequest, now: float, max_body: int) -> NewEvent:

@@ -73,7 +73,7 @@ class Stages:
         fresh = named_apart(fresh, {one.part.name for one in held})
         kinds = {one.part.kind for one in held} | {part.kind for part in fresh}
         lacking = tuple(kind for kind in source.parts if kind not in kinds)
-        unsent = tuple(one.part for one in held if one.supplement is None) + fresh
+        unsent = _in_order(tuple(one.part for one in held if one.supplement is None) + fresh, source.parts)
         supplement = row.supplements if same else 0
         age = self.clock() - row.created
         waiting = bool(lacking) and supplement == 0 and age < source.wait_for_parts
@@ -230,6 +230,11 @@ def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part
     if any(part.kind != AUDIT for part in other):
         return row.version + 1, haul.parts
     return row.version, tuple(part for part in haul.parts if part.kind not in kinds)
+
+
+def _in_order(parts: tuple[Part, ...], kinds: tuple[str, ...]) -> tuple[Part, ...]:
+    """As the source lists its kinds, so that the document comes first wherever a bundle is shown."""
+    return tuple(sorted(parts, key=lambda part: kinds.index(part.kind) if part.kind in kinds else len(kinds)))
 
 
 def _stem(name: str) -> str:
