@@ -1,0 +1,126 @@
+"""Forwarding: documents through one worker into a folder, beside a thread pool that keeps no state.
+
+`python -m tests.bench.forward`
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from webhook_svc import wiring
+from webhook_svc.core.types import RawRequest
+
+from .databases import Kind, kinds
+from .machine import metered
+from .provider import Provider, provider
+from .report import Row, Scale, ratios, run
+from .service import CONCURRENCY, ROOT, Said, Site, callback, worker
+
+SIZE = 200 * 1024
+LATENCIES = (0.0, 0.1)
+_SCRIPT = "script"
+
+
+@dataclass(slots=True)
+class Runs:
+    """Documents a second, CPU ms of a document (our process, the database), and how quiet the last run was."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    database: list[float] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
+    quiet: str = ""
+
+    @property
+    def totals(self) -> list[float]:
+        return [own + database for own, database in zip(self.costs, self.database, strict=True)]
+
+
+def measure(scale: Scale) -> list[Row]:
+    rows: list[Row] = []
+    with kinds() as databases:
+        for latency in LATENCIES:
+            runs = {name: Runs() for name in (_SCRIPT, *(kind.name for kind in databases))}
+            with provider(SIZE, latency) as sender:
+                for _ in range(scale.rounds):
+                    _run_script(runs[_SCRIPT], sender, scale.documents)
+                    for kind in databases:
+                        _run_worker(runs[kind.name], kind, sender, scale.documents)
+            rows += [_row(name, latency, one, runs[_SCRIPT]) for name, one in runs.items()]
+    return rows
+
+
+def _run_script(runs: Runs, sender: Provider, documents: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-script-") as folder:
+        command = [sys.executable, "-m", "tests.bench.script", sender.url, folder, str(documents), str(CONCURRENCY)]
+        with metered(sender.pid) as meter:
+            done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
+        if len(list(Path(folder).iterdir())) != documents:
+            raise RuntimeError("the script has not written every document")
+    took = json.loads(done.stdout)
+    _keep(runs, documents, took["seconds"], took["cpu"], 0.0)
+    runs.served.append(meter.cpu[0] * 1000 / documents)
+    runs.quiet = meter.quiet
+
+
+def _run_worker(runs: Runs, kind: Kind, sender: Provider, documents: int) -> None:
+    """From the worker's first claim to its last receipt; its start is not counted."""
+    with tempfile.TemporaryDirectory(prefix="bench-forward-") as home:
+        site = Site(home=Path(home), store=kind.fresh(), provider=sender.url)
+        accept_all(site, documents)
+        with worker(site) as child, metered(child.pid, sender.pid, *kind.pids) as meter:
+            Said(site.log("worker")).wait("deliver.done", documents)
+        check_files(site, documents)
+    _keep(runs, documents, meter.seconds, meter.cpu[0], sum(meter.cpu[2:]))
+    runs.served.append(meter.cpu[1] * 1000 / documents)
+    runs.quiet = meter.quiet
+
+
+def accept_all(site: Site, documents: int) -> None:
+    """The callbacks of so many documents, accepted as the web process does it."""
+    made = wiring.service(wiring.configured(site.environ))
+    source = made.parties.sources["contracts"]
+
+    def accept(number: int) -> None:
+        headers, body = callback(number)
+        named = tuple((name.lower(), value) for name, value in headers.items())
+        made.ingest.receive(source, RawRequest(headers=named, body=body), "127.0.0.1")
+
+    with closing(made.store), ThreadPoolExecutor(CONCURRENCY) as pool:
+        list(pool.map(accept, range(documents)))
+
+
+def check_files(site: Site, documents: int) -> None:
+    sizes = [path.stat().st_size for path in site.archive.rglob("*.pdf")]
+    if sizes != [SIZE] * documents:
+        raise RuntimeError(f"{len(sizes)} of {documents} documents stand in {site.archive}, or not all whole")
+
+
+def _keep(runs: Runs, documents: int, seconds: float, cpu: float, database: float) -> None:
+    runs.rates.append(documents / seconds)
+    runs.costs.append(cpu * 1000 / documents)
+    runs.database.append(database * 1000 / documents)
+
+
+def _row(name: str, latency: float, runs: Runs, script: Runs) -> Row:
+    yardstick = runs is script
+    return Row(
+        case=f"forward 200 KB, provider of {latency * 1000:.0f} ms: {name}",
+        rate=median(runs.rates),
+        unit="documents/s",
+        cpu_ms=median(runs.totals),
+        rate_ratio=None if yardstick else ratios(runs.rates, script.rates),
+        cpu_ratio=None if yardstick else ratios(runs.totals, script.totals),
+        target="" if yardstick else "CPU ≤ 1.5 x" + (", rate ≥ 0.9 x" if latency else ""),
+        note=f"of it database {median(runs.database):.2f}; provider {median(runs.served):.2f} beside; {runs.quiet}",
+    )
+
+
+if __name__ == "__main__":
+    run({"forward": measure})
