@@ -78,7 +78,7 @@ class Service:
         watched = Watched(
             ready=self.store.ready, gauges=self.store.gauges, admin_token=service.admin_token, proxies=service.proxies
         )
-        return create_app(self.ingest, watched, service.body_deadline)
+        return create_app(self.ingest, watched)
 
     def worker(self) -> Worker:
         settings, policy = self.config.worker, self.config.retry

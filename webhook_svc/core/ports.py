@@ -239,8 +239,8 @@ class Store(Protocol):
 
     def accept(self, event: NewEvent, timeout: float) -> Accepted: ...
 
-    def refuse(self, refused: RefusedCallback, keep: int) -> None:
-        """Keeps the newest `keep` per source."""
+    def refuse(self, refused: RefusedCallback, keep: int, timeout: float = 30.0) -> None:
+        """Keeps the newest `keep` per source. Waits at most `timeout` seconds, like `accept`."""
 
     def claim(self, wish: Wish) -> Claims: ...
 

@@ -68,8 +68,8 @@ class SqlStore:
         result: Accepted = self.committer.submit(accept.accept, event, size=size, timeout=timeout)
         return result
 
-    def refuse(self, refused: RefusedCallback, keep: int) -> None:
-        self._submit(accept.keep_refused, (refused, keep))
+    def refuse(self, refused: RefusedCallback, keep: int, timeout: float = 30.0) -> None:
+        self.committer.submit(accept.keep_refused, (refused, keep), timeout=timeout)
 
     def claim(self, wish: Wish) -> Claims:
         with self._reading() as connection:

@@ -1,22 +1,26 @@
 """The Flask application: routes put together, errors in one form."""
 
-from flask import Flask, Response
-from werkzeug.exceptions import HTTPException
+import traceback
+
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..pipeline.ingest import Ingest
-from .body import Watch
 from .health import Watched, health, problem
 from .hooks import hooks
 
 
-def create_app(ingest: Ingest, watched: Watched, body_deadline: float) -> Flask:
-    """The WSGI application over an `Ingest`; `body_deadline` in seconds."""
+def create_app(ingest: Ingest, watched: Watched) -> Flask:
+    """The WSGI application over an `Ingest`."""
     app = Flask("webhook_svc", static_folder=None)
     app.url_map.strict_slashes = False
-    app.register_blueprint(hooks(ingest, Watch(body_deadline)))
+    app.url_map.merge_slashes = False  # a redirect is no answer to a callback
+    app.register_blueprint(hooks(ingest))
     app.register_blueprint(health(watched))
     app.register_error_handler(HTTPException, _as_problem)
+    app.register_error_handler(Exception, _as_our_fault)
     if watched.proxies:
         hops = watched.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
@@ -24,4 +28,15 @@ def create_app(ingest: Ingest, watched: Watched, body_deadline: float) -> Flask:
 
 
 def _as_problem(error: HTTPException) -> Response:
-    return problem(error.code or 500, error.name)
+    response = problem(error.code or 500, error.name)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
+    return response
+
+
+def _as_our_fault(error: Exception) -> Response:
+    """A bug. Its message may hold anything of the request, so the line tells its class and where it was."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    where = [f"{frame.name}:{frame.lineno}" for frame in frames]
+    structlog.get_logger().error("request.failed", method=request.method, error=type(error).__name__, trace=where)
+    return problem(500, "Internal Server Error")

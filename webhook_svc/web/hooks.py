@@ -1,7 +1,9 @@
 """Callbacks: an HTTP request becomes a RawRequest, a Reply or a refusal becomes an HTTP answer."""
 
 import ipaddress
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -10,34 +12,21 @@ from flask import Blueprint, Response, request
 from ..core.errors import Refused, StoreUnavailable, TooManyRefusals
 from ..core.types import RawRequest
 from ..pipeline.ingest import Answered, Ingest
-from .body import Watch, read_body
+from .body import read_body
+from .terse import CONTENT_TYPE, RETRY_AFTER, words
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-RETRY_AFTER = 10
-"""Seconds after which a sender may come back when our store could not take its callback."""
-
-_TERSE = {
-    400: "bad request",
-    401: "not genuine",
-    404: "not found",
-    405: "method not allowed",
-    408: "body too slow",
-    413: "body too large",
-    415: "encoded body",
-    429: "too many",
-    431: "headers too large",
-    503: "try again later",
-}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-def hooks(ingest: Ingest, watch: Watch) -> Blueprint:
+def hooks(ingest: Ingest) -> Blueprint:
     """`/hooks/<source>[/<token>]`, with or without a slash at the end, for whatever method a handshake needs."""
     routes = Blueprint("hooks", __name__, url_prefix="/hooks")
 
     def hook(source: str, token: str = "") -> Response:
         started = time.perf_counter()
-        facts: dict[str, Any] = {"method": request.method, "source": source}
-        response = _answer(ingest, watch, source, token, facts)
+        facts: dict[str, Any] = {"method": request.method, "source": source if _NAME.fullmatch(source) else "?"}
+        response = _answer(ingest, source, token, facts)
         ms = round((time.perf_counter() - started) * 1000, 1)
         log = structlog.get_logger().bind(**facts, status=response.status_code, ms=ms)
         (log.info if response.status_code < 400 else log.warning)("callback")
@@ -48,10 +37,10 @@ def hooks(ingest: Ingest, watch: Watch) -> Blueprint:
     return routes
 
 
-def _answer(ingest: Ingest, watch: Watch, name: str, token: str, facts: dict[str, Any]) -> Response:
+def _answer(ingest: Ingest, name: str, token: str, facts: dict[str, Any]) -> Response:
     try:
         source = ingest.find(name, token)
-        raw = raw_request(request.environ, read_body(request.environ, ingest.limits.max_body, watch))
+        raw = raw_request(request.environ, read_body(request.environ, ingest.limits.max_body))
         answered = ingest.receive(source, raw, address_of(request.remote_addr))
     except Refused as refusal:
         facts["reason"] = refusal.reason
@@ -66,10 +55,19 @@ def raw_request(environ: dict[str, Any], body: bytes) -> RawRequest:
     """The request as it came: the path undecoded, header names lower-case, values as latin-1 text."""
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or environ.get("PATH_INFO", "/"))
     path, _, query = target.partition("?")
-    headers = [(key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_")]
+    headers = tuple(_headers(environ))
+    return RawRequest(method=environ["REQUEST_METHOD"], path=path, query=query, headers=headers, body=body)
+
+
+def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """As they were sent where the server tells (see `patient`); else as WSGI joined them."""
+    sent = getattr(environ.get("wsgi.input"), "headers", None)
+    if sent is not None:
+        yield from ((name.lower(), value) for name, value in sent)
+        return
+    yield from ((key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_"))
     own = (("content-type", "CONTENT_TYPE"), ("content-length", "CONTENT_LENGTH"))
-    headers += [(name, environ[key]) for name, key in own if environ.get(key)]
-    return RawRequest(method=environ["REQUEST_METHOD"], path=path, query=query, headers=tuple(headers), body=body)
+    yield from ((name, environ[key]) for name, key in own if environ.get(key))
 
 
 def address_of(remote: str | None) -> str:
@@ -101,4 +99,4 @@ def _refused(refusal: Refused) -> Response:
 
 
 def _terse(status: int, headers: dict[str, str]) -> Response:
-    return Response(_TERSE[status] + "\n", status, headers, content_type="text/plain; charset=utf-8")
+    return Response(words(status), status, headers, content_type=CONTENT_TYPE)

@@ -5,6 +5,7 @@ import socket
 from typing import Any
 
 from ..core.sections import Config
+from .patient import Patience, patient
 
 
 def options(config: Config) -> dict[str, Any]:
@@ -13,8 +14,9 @@ def options(config: Config) -> dict[str, Any]:
     return {
         "bind": [everywhere(service.port)],
         "workers": config.web_processes,
-        "worker_class": "gthread",
+        "worker_class": patient(Patience(seconds=service.body_deadline, body=service.max_body)),
         "threads": service.threads,
+        "worker_connections": 512,  # below the 1024 files that a process may usually have open
         "preload_app": False,  # connections and threads belong to the process that uses them
         "max_requests": 0,
         "timeout": 60,  # a heartbeat of the process, no limit of a request
@@ -23,6 +25,8 @@ def options(config: Config) -> dict[str, Any]:
         "limit_request_line": 8190,
         "limit_request_fields": 100,
         "limit_request_field_size": 16380,  # above it 431
+        "forwarder_headers": "",  # a sender has no say in what our path is
+        "secure_scheme_headers": {},
         "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108 - gunicorn's own files
         "control_socket_disable": True,  # no socket and no extra thread in the master
     }
