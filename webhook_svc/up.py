@@ -60,4 +60,4 @@ class Up(BaseApplication):
             worker, thread = self._worker
             worker.stop()
             thread.join()
-            self._service.store.close()
+            self._service.close()

@@ -5,8 +5,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import structlog
 from .config import Kinds, environment, load
 from .core.asking import Verdict
 from .core.errors import ConfigError, Problem
-from .core.ports import Provider, Scheme, Sink
+from .core.ports import Provider, Scheme, Sink, Vault
 from .core.sections import Config, HttpSettings, SinkConfig, SourceConfig
 from .core.types import RawRequest
 from .download.fetch import Fetcher
@@ -27,11 +27,14 @@ from .pipeline.ingest import Ingest, IngestLimits
 from .pipeline.parties import Parties, Source, Target
 from .pipeline.run import Runner
 from .pipeline.stages import Stages
+from .pipeline.sweep import Sweep
 from .providers import PROVIDERS
 from .simulators import SIMULATORS
 from .simulators.play import Play as Play  # the command line has it from here
 from .sinks import SINKS
 from .store.sql import Retention, SqlStore
+from .vault.address import read_address
+from .vault.bucket import BucketVault
 from .vault.local import LocalVault
 from .web.app import create_app
 from .web.health import Watched
@@ -41,12 +44,42 @@ KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
 DAY = 86400.0
 
 
+class Clients:
+    """Makes the HTTP clients of one process, each bound to the hosts that its source, sink or vault trusts."""
+
+    def __init__(self, config: Config) -> None:
+        self._http: HttpSettings = config.http
+        self._own_ports = frozenset({config.service.port})
+        self._made: list[HttpClient] = []
+
+    def make(self, trusted: frozenset[str]) -> HttpClient:
+        settings = self._http
+        client = HttpClient(
+            trusted=trusted,
+            allow_hosts=frozenset(settings.allow_hosts),
+            own_ports=self._own_ports,
+            connect_timeout=settings.connect_timeout,
+            read_timeout=settings.read_timeout,
+            total_timeout=settings.total_timeout,
+            proxy=settings.proxy or "",
+            ca_file=settings.ca_file,
+            max_redirects=settings.max_redirects,
+        )
+        self._made.append(client)
+        return client
+
+    def close(self) -> None:
+        while self._made:
+            self._made.pop().close()
+
+
 @dataclass(frozen=True)
 class Service:
-    """One process's objects, made when they are first asked for."""
+    """One process's objects, made when they are first asked for, and closed together."""
 
     config: Config
     parties: Parties
+    clients: Clients
 
     @cached_property
     def store(self) -> SqlStore:
@@ -56,8 +89,12 @@ class Service:
         return store
 
     @cached_property
-    def vault(self) -> LocalVault:
-        return LocalVault(Path(self.config.vault.path))
+    def vault(self) -> Vault:
+        folder = Path(self.config.vault.path)
+        if not self.config.vault.url:
+            return LocalVault(folder)
+        address = read_address(self.config.vault.url)
+        return BucketVault(address, self.clients.make(address.hosts()), folder / "tmp")
 
     @cached_property
     def ingest(self) -> Ingest:
@@ -80,8 +117,14 @@ class Service:
         )
         return create_app(self.ingest, watched)
 
+    def close(self) -> None:
+        """Connections and files go; what was never asked for is not made for it."""
+        self.clients.close()
+        if "store" in vars(self):
+            self.store.close()
+
     def worker(self) -> Worker:
-        settings, policy = self.config.worker, self.config.retry
+        settings, policy, name = self.config.worker, self.config.retry, worker_name()
         stages = Stages(
             parties=self.parties,
             store=self.store,
@@ -96,7 +139,7 @@ class Service:
             policy=policy,
             clock=time.time,
             random=random.random,
-            worker=worker_name(),
+            worker=name,
             lease=settings.lease,
         )
         pace = Pace(
@@ -106,7 +149,9 @@ class Service:
             poll=settings.poll,
             job_deadline=settings.job_deadline,
         )
-        return Worker(self.store, runner, self.parties.lanes(), pace)
+        keep = self.config.retention.artifacts * DAY
+        sweep = Sweep(store=self.store, vault=self.vault, worker=name, keep=keep, hold=settings.lease)
+        return Worker(self.store, runner, sweep, self.parties.lanes(), pace)
 
 
 def open_store(config: Config) -> SqlStore:
@@ -135,19 +180,35 @@ def configured(
 
 def service(config: Config) -> Service:
     """The objects over a configuration. ConfigError where a plugin cannot work with its settings."""
-    problems: list[Problem] = []
-    per_lane = config.worker.per_lane
-    sources = {name: _source(one, config, per_lane, problems) for name, one in config.sources.items()}
-    sinks = {name: _target(one, config, per_lane, problems) for name, one in config.sinks.items()}
+    problems = list(_outside_problems(config))
+    if any(problem.where == "http.ca_file" for problem in problems):
+        config = replace(config, http=replace(config.http, ca_file=""))  # so that the rest is judged too
+    per_lane, clients = config.worker.per_lane, Clients(config)
+    sources = {name: _source(one, config, clients, per_lane, problems) for name, one in config.sources.items()}
+    sinks = {name: _target(one, clients, per_lane, problems) for name, one in config.sinks.items()}
     if problems:
+        clients.close()
         raise ConfigError(problems)
-    return Service(
-        config,
-        Parties(
-            sources={name: one for name, one in sources.items() if one},
-            sinks={name: one for name, one in sinks.items() if one},
-        ),
+    parties = Parties(
+        sources={name: one for name, one in sources.items() if one},
+        sinks={name: one for name, one in sinks.items() if one},
     )
+    return Service(config, parties, clients)
+
+
+def _outside_problems(config: Config) -> Iterator[Problem]:
+    """What is wrong with the keys that only the room they are for can judge. The address of a vault is not shown."""
+    try:
+        Clients(config).make(frozenset()).close()
+    except (FileNotFoundError, PermissionError) as error:
+        yield Problem(where="http.ca_file", found=str(error.strerror), expected="a file that can be read")
+    except OSError:
+        yield Problem(where="http.ca_file", found="no certificates", expected="a file of certificates in PEM form")
+    try:
+        if config.vault.url:
+            read_address(config.vault.url)
+    except ValueError as error:
+        yield Problem(where="vault.url", found="something else", expected=str(error))
 
 
 def wsgi() -> Callable[..., Any]:
@@ -165,7 +226,7 @@ def run_worker(made: Service) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     worker.run()
-    made.store.close()
+    made.close()
 
 
 def warn(config: Config, made: Service) -> None:
@@ -184,22 +245,9 @@ def warnings(config: Config, made: Service) -> list[str]:
     return found
 
 
-def http_client(config: Config, trusted: frozenset[str]) -> HttpClient:
-    """The one HTTP client, bound to the hosts that one source or sink trusts."""
-    settings: HttpSettings = config.http
-    return HttpClient(
-        trusted=trusted,
-        allow_hosts=frozenset(settings.allow_hosts),
-        own_ports=frozenset({config.service.port}),
-        connect_timeout=settings.connect_timeout,
-        read_timeout=settings.read_timeout,
-        total_timeout=settings.total_timeout,
-        proxy=settings.proxy or "",
-        max_redirects=settings.max_redirects,
-    )
-
-
-def _source(one: SourceConfig, config: Config, per_lane: int, problems: list[Problem]) -> Source | None:
+def _source(
+    one: SourceConfig, config: Config, clients: Clients, per_lane: int, problems: list[Problem]
+) -> Source | None:
     where = f"sources.{one.name}"
 
     def make() -> tuple[Provider, Scheme]:
@@ -214,7 +262,7 @@ def _source(one: SourceConfig, config: Config, per_lane: int, problems: list[Pro
         name=one.name,
         provider=provider,
         scheme=scheme,
-        http=http_client(config, provider.hosts()),
+        http=clients.make(provider.hosts()),
         sinks=one.sinks,
         parts=tuple(part for part in one.parts if part in provider.offers()),
         wait_for_parts=one.wait_for_parts,
@@ -223,12 +271,12 @@ def _source(one: SourceConfig, config: Config, per_lane: int, problems: list[Pro
     )
 
 
-def _target(one: SinkConfig, config: Config, per_lane: int, problems: list[Problem]) -> Target | None:
+def _target(one: SinkConfig, clients: Clients, per_lane: int, problems: list[Problem]) -> Target | None:
     kind: type[Sink] = SINKS.load(one.kind)
 
     def make() -> Sink:
-        bare = kind(one.name, one.settings, http_client(config, frozenset()))
-        return kind(one.name, one.settings, http_client(config, bare.hosts()))
+        bare = kind(one.name, one.settings, clients.make(frozenset()))
+        return kind(one.name, one.settings, clients.make(bare.hosts()))
 
     sink = _made(make, f"sinks.{one.name}", problems)
     return sink and Target(name=one.name, sink=sink, path=one.template, slots=one.concurrency or per_lane)

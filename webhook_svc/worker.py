@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from .core.errors import StoreUnavailable
+from .core.errors import StoreUnavailable, WebhookError
 from .core.ids import new_id
 from .core.ports import Store
 from .core.types import Job
 from .core.work import Wish
 from .pipeline.run import Runner
+from .pipeline.sweep import Sweep
+
+CLEANING_STOPS = 5.0
+"""Seconds that a look through the vault is given to end; cut short, it leaves nothing wrong behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ class Worker:
         self,
         store: Store,
         runner: Runner,
+        sweep: Sweep,
         lanes: Mapping[str, int],
         pace: Pace,
         *,
@@ -69,6 +74,7 @@ class Worker:
     ) -> None:
         self._store = store
         self._runner = runner
+        self._sweeping = sweep
         self._lanes = lanes
         self._pace = pace
         self._monotonic = monotonic
@@ -88,6 +94,8 @@ class Worker:
         for number in range(self._pace.concurrency):
             threading.Thread(target=self._work, name=f"job-{number}", daemon=True).start()
         threading.Thread(target=self._renew, name="renew", daemon=True).start()
+        cleaning = threading.Thread(target=self._clean, name="clean", daemon=True)
+        cleaning.start()
         self._log.info("worker.started", lanes=sorted(self._lanes))
         while not self._stopping.is_set():
             try:
@@ -100,6 +108,7 @@ class Worker:
             if not claimed:
                 self._store.wait(self._pace.poll)
         self._drain()
+        cleaning.join(CLEANING_STOPS)
 
     # --- claiming -------------------------------------------------------------------------------------------------
 
@@ -175,9 +184,21 @@ class Worker:
         now = self._monotonic()
         if now - self._swept >= max(self._pace.lease / 4, 0.2):
             self._swept = now
-            done = self._store.sweep(self._runner.worker)
+            done = self._sweeping.sweep()
             if done:
                 self._log.info("sweep.done", **done)
+
+    def _clean(self) -> None:
+        """Beside the loop: a look through a large vault takes long."""
+        while True:
+            try:
+                done = self._sweeping.clean(self._stopping.is_set)
+                if done:
+                    self._log.info("vault.cleaned", **done)
+            except Exception as error:  # whatever it is, the next look makes up for it
+                self._log.warning("vault.not_cleaned", error=type(error).__name__, detail=_said(error))
+            if self._stopping.wait(self._sweeping.every):
+                return
 
     def _drain(self) -> None:
         until = self._monotonic() + self._pace.drain
@@ -188,3 +209,8 @@ class Worker:
         if unfinished:
             self._store.give_back(unfinished)
         self._log.info("worker.stopped", given_back=len(unfinished))
+
+
+def _said(error: Exception) -> str:
+    """Our own sentences hold no secret; what foreign ones hold nobody knows."""
+    return str(error) if isinstance(error, WebhookError) else ""

@@ -1,7 +1,7 @@
 """The surfaces: what a provider, a sink, a scheme, a simulator, the store and the vault promise each other."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, ClassVar, Protocol
 
@@ -226,6 +226,15 @@ class Vault(Protocol):
 
     def has(self, sha256: str) -> bool: ...
 
+    def discard(self, sha256: str) -> None:
+        """Gone when this returns; it need not have been there."""
+
+    def older(self, before: float) -> Iterator[str]:
+        """The hashes of all that was last stored before that Unix time."""
+
+    def clean(self, before: float) -> int:
+        """Deletes what killed writers left behind and last wrote before that Unix time. Returns how many."""
+
 
 class Fetcher(Protocol):
     """Runs a provider's steps."""
@@ -264,8 +273,16 @@ class Store(Protocol):
 
     def delivery(self, delivery_id: str) -> DeliveryRow: ...
 
-    def sweep(self, worker: str) -> Mapping[str, int]:
-        """Expired leases back or buried; old rows purged. Only the worker that holds the sweep lease acts."""
+    def sweep(self, worker: str, hold: float = 60.0) -> Mapping[str, int]:
+        """Expired leases back or buried; old rows purged. Only the worker that holds the sweep lease acts: for `hold`
+        seconds, after which another takes over from one that died."""
+
+    def lease(self, name: str, owner: str, hold: float) -> bool:
+        """Is this piece of work `owner`'s alone for the next `hold` seconds? The names are rows of the schema."""
+
+    def needed(self, hashes: Collection[str], since: float) -> Mapping[str, bool]:
+        """Of each hash that is known: does a signing need it, being on its way, waiting for a person, or touched
+        since?"""
 
     def wait(self, timeout: float) -> None:
         """Returns early when new work may have come."""

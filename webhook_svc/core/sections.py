@@ -82,7 +82,12 @@ class StoreSettings:
 class VaultSettings:
     path: str = setting("the folder that holds documents until retention removes them", "data/vault")
     url: str = dataclasses.field(
-        default="", repr=False, metadata={"doc": "an object store instead of the folder, where several machines work"}
+        default="",
+        repr=False,
+        metadata={
+            "doc": "a bucket instead, where several machines work (the folder is then its scratch space): "
+            "s3://KEY_ID:SECRET@BUCKET/PREFIX?region=…&endpoint=https://…, key and secret percent-encoded"
+        },
     )
 
 
@@ -90,6 +95,7 @@ class VaultSettings:
 class HttpSettings:
     allow_hosts: tuple[str, ...] = setting("hosts (or host:port) beyond the public ones that links may lead to", ())
     proxy: Url | None = setting("the proxy for outgoing requests; none is taken from the environment", None)
+    ca_file: str = setting("a PEM file with certificate authorities beyond the public ones", "")
     connect_timeout: float = setting("seconds to connect", 10.0)
     read_timeout: float = setting("seconds without a byte", 30.0)
     total_timeout: float = setting("seconds for a whole answer", 900.0)

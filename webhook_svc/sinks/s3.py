@@ -9,16 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, ClassVar, Final, Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from ..core.errors import Conflict, Permanent, Retryable, WebhookError
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Answer, Delivery, Receipt, Request, Upload
-from ..signing.aws4 import Aws4Key, sign
+from ..signing.aws4 import NOTHING, Aws4Key, bucket_url, sign
 from .upload import held_back
 
-_NOTHING: Final = hashlib.sha256(b"").hexdigest()
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
@@ -76,11 +75,8 @@ class S3Settings:
 
     def address(self) -> str:
         """The bucket's URL, without a slash at its end."""
-        suffix = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
-        scheme, host, path, _, _ = urlsplit(self.endpoint or f"https://s3.{self.region}.{suffix}")
-        if self.path_style == "on" or (self.path_style == "auto" and (self.endpoint or "." in self.bucket)):
-            return urlunsplit((scheme, host, f"{path.rstrip('/')}/{self.bucket}", "", ""))
-        return urlunsplit((scheme, f"{self.bucket}.{host}", path.rstrip("/"), "", ""))
+        in_path = {"on": True, "off": False}.get(self.path_style)
+        return bucket_url(self.bucket, self.region, self.endpoint or "", in_path=in_path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +258,7 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
 
     def _read_back(self, thing: _Object) -> str:
         whole = hashlib.sha256()
-        request = sign(Request(url=self._url(thing)), self._key, _NOTHING, self._clock())
+        request = sign(Request(url=self._url(thing)), self._key, NOTHING, self._clock())
         answer = self.http.save(request, whole.update, limit=max(thing.size, 1))
         if not answer.ok:
             raise self._failure("reading back", answer)
@@ -275,7 +271,7 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
 
     def _call(self, method: str, url: str, headers: dict[str, str] | None = None) -> Answer:
         request = Request(method=method, url=url, headers=headers or {})
-        return self.http.call(sign(request, self._key, _NOTHING, self._clock()))
+        return self.http.call(sign(request, self._key, NOTHING, self._clock()))
 
     def _failure(self, act: str, answer: Answer) -> WebhookError:
         code = _code(answer)

@@ -1,6 +1,7 @@
 """What the stages read of their subject."""
 
 import json
+from collections.abc import Collection
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -78,6 +79,21 @@ def read_delivery(connection: Connection, delivery_id: str) -> DeliveryRow:
 def holds(connection: Connection, claimed: Job, now: float) -> bool:
     ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running", job.c.lease_until > now
     return connection.execute(sa.select(job.c.id).where(*ours)).first() is not None
+
+
+def needed(connection: Connection, hashes: Collection[str], since: float) -> dict[str, bool]:
+    """A signing is done with its bytes once nothing of it is on its way, waits for a person or was touched since."""
+    open_ = sa.exists().where(
+        delivery.c.signing_id == signing.c.id, sa.or_(delivery.c.state != "delivered", delivery.c.done >= since)
+    )
+    live = sa.or_(signing.c.state.in_(("fetching", "dead", "held")), signing.c.updated >= since, open_)
+    query = (
+        sa.select(part.c.sha256, sa.func.max(sa.case((live, 1), else_=0)))
+        .join(signing, signing.c.id == part.c.signing_id)
+        .where(part.c.sha256.in_([bytes.fromhex(one) for one in hashes]))
+        .group_by(part.c.sha256)
+    )
+    return {bytes(sha256).hex(): bool(alive) for sha256, alive in connection.execute(query)}
 
 
 def ref_of(connection: Connection, signing_id: str) -> DocumentRef:

@@ -1,7 +1,7 @@
 """The store over one database: every write goes through its committer, every read through its reader."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -102,6 +102,10 @@ class SqlStore:
         result: Mapping[str, int] = self._submit(sweep.sweep, order)
         return result
 
+    def lease(self, name: str, owner: str, hold: float) -> bool:
+        result: bool = self._submit(sweep.lease_out, (name, owner, hold))
+        return result
+
     def replay(self, order: ReplayOrder) -> list[Replayed]:
         result: list[Replayed] = self._submit(replay.replay, order)
         return result
@@ -123,6 +127,10 @@ class SqlStore:
     def delivery(self, delivery_id: str) -> DeliveryRow:
         with self._reading() as connection:
             return read.read_delivery(connection, delivery_id)
+
+    def needed(self, hashes: Collection[str], since: float) -> Mapping[str, bool]:
+        with self._reading() as connection:
+            return read.needed(connection, hashes, since)
 
     def list(self, query: Query) -> list[dict[str, Any]]:
         with self._reading() as connection:

@@ -31,6 +31,10 @@ def sweep(tx: Tx, orders: Sequence[SweepOrder]) -> list[Mapping[str, int]]:
     return [_sweep(tx, order) if take_lease(tx, "sweep", order.worker, order.hold) else {} for order in orders]
 
 
+def lease_out(tx: Tx, orders: Sequence[tuple[str, str, float]]) -> list[bool]:
+    return [take_lease(tx, *order) for order in orders]
+
+
 def take_lease(tx: Tx, name: str, owner: str, hold: float) -> bool:
     """Is this piece of work ours for the next `hold` seconds?"""
     renewed = (

@@ -124,7 +124,7 @@ part = sa.Table(
     sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("name", sa.Text, nullable=False),
-    sa.Column("sha256", _Digest, nullable=False),
+    sa.Column("sha256", _Digest, nullable=False, index=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("content_type", sa.Text, nullable=False),
     sa.Column("supplement", sa.Integer),
@@ -230,7 +230,7 @@ attempt = sa.Table(
     sa.Index(None, "ref", "id"),
 )
 
-# Work that one process at a time may do ("sweep").
+# Work that one process at a time may do ("sweep", "vault").
 lease = sa.Table(
     "lease",
     metadata,

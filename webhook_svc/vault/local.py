@@ -3,10 +3,11 @@
 import errno
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -40,12 +41,13 @@ class LocalVault:
 
     def open(self, artifact: Artifact) -> BinaryIO:
         """Sequential reads. The last bytes are handed out only after all of them were proved."""
+        path = self._path(artifact.sha256)
         with _translated():
             try:
-                raw = io.FileIO(self._path(artifact.sha256))
+                raw = io.FileIO(path)
             except FileNotFoundError:
                 raise ArtifactLost(f"the vault no longer has {artifact.sha256}") from None
-            return io.BufferedReader(_Proved(raw, artifact), CHUNK)
+            return io.BufferedReader(_Proved(raw, path, artifact), CHUNK)
 
     def has(self, sha256: str) -> bool:
         with _translated():
@@ -55,6 +57,12 @@ class LocalVault:
         """Gone when this returns; it need not have been there."""
         with _translated():
             self._path(sha256).unlink(missing_ok=True)
+
+    def older(self, before: float) -> Iterator[str]:
+        """The hashes of all that was last stored before that Unix time."""
+        with _translated():
+            for folder, _, names in os.walk(self._root / "sha256", onerror=_unless_gone):
+                yield from (name for name in names if _SHA256.fullmatch(name) and _age(folder, name) < before)
 
     def clean(self, before: float) -> int:
         """Deletes what killed writers left behind and last wrote before that Unix time. Returns how many."""
@@ -68,6 +76,7 @@ class LocalVault:
             file.place(final, self._known_folders())
         except FileExistsError:
             if _stands(final, artifact):
+                os.utime(final)
                 sync_folder(final.parent)
             else:
                 file.replace(final)
@@ -107,16 +116,20 @@ class _Writer:
 
 
 class _Proved(io.RawIOBase):
-    """A stored object that is hashed as it is read: a reader that got the last byte got the right bytes."""
+    """A stored object that is hashed as it is read: a reader that got the last byte got the right bytes.
 
-    def __init__(self, raw: io.FileIO, artifact: Artifact) -> None:
+    One with wrong bytes is deleted, so that `has` tells the truth and it is fetched again.
+    """
+
+    def __init__(self, raw: io.FileIO, path: Path, artifact: Artifact) -> None:
         self._raw = raw
+        self._path = path
         self._artifact = artifact
         self._left = artifact.size
         self._hash = hashlib.sha256()
         if os.fstat(raw.fileno()).st_size != artifact.size:
-            raw.close()
-            raise self._lost()
+            with raw:
+                raise self._wrong()
 
     def readable(self) -> bool:
         return True
@@ -132,15 +145,35 @@ class _Proved(io.RawIOBase):
         self._left -= size
         cut = size == 0 and self._left > 0
         if cut or (self._left == 0 and self._hash.hexdigest() != self._artifact.sha256):
-            raise self._lost()
+            raise self._wrong()
         return size
 
     def close(self) -> None:
         self._raw.close()
         super().close()
 
+    def _wrong(self) -> ArtifactLost:
+        """The right bytes may stand there by now: only what was read goes."""
+        with _translated(), suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(self._raw.fileno()), self._path.stat()):
+                self._path.unlink()
+        return self._lost()
+
     def _lost(self) -> ArtifactLost:
         return ArtifactLost(f"the vault's copy of {self._artifact.sha256} is damaged")
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _age(folder: str, name: str) -> float:
+    """When it was last stored; somebody who deletes it meanwhile makes it new."""
+    try:
+        return os.stat(os.path.join(folder, name)).st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _stands(path: Path, artifact: Artifact) -> bool:

@@ -15,7 +15,7 @@ def upgrade() -> None:
     _deliveries()
     _work()
     _attempts()
-    op.execute("INSERT INTO lease (name, owner, until) VALUES ('sweep', '', 0)")
+    op.execute("INSERT INTO lease (name, owner, until) VALUES ('sweep', '', 0), ('vault', '', 0)")
 
 
 def _callbacks() -> None:
@@ -150,6 +150,7 @@ def _parts() -> None:
         ),
         sa.PrimaryKeyConstraint("signing_id", "version", "position"),
     )
+    op.create_index(op.f("ix_part_sha256"), "part", ["sha256"], unique=False)
 
 
 def _deliveries() -> None:

@@ -1,0 +1,123 @@
+"""Config becomes objects: which vault, which authorities, and that all of it is closed again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pytest
+
+from webhook_svc import wiring
+from webhook_svc.core.errors import ConfigError, StoreUnavailable
+from webhook_svc.http import HttpClient
+from webhook_svc.vault.bucket import BucketVault
+from webhook_svc.vault.local import LocalVault
+
+
+def made(tmp_path: Path, text: str = "", **environ: str) -> wiring.Service:
+    toml = f'[store]\nurl = "sqlite:///{tmp_path}/x.db"\n{text}'
+    variables: Mapping[str, str] = {"WEBHOOK_SVC_CONFIG_TOML": toml, **environ}
+    return wiring.service(wiring.configured(variables))
+
+
+def problems(tmp_path: Path, text: str = "", **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        made(tmp_path, text, **environ)
+    return [str(problem) for problem in caught.value.problems]
+
+
+FOLDER_SINK = '[sinks.archive]\nkind = "folder"\npath = "PATH"\n[sources.x]\nprovider = "firma"\n'
+FOLDER_SINK += f'secrets = ["{"ab" * 32}"]\napi_key = "k"\nsinks = ["archive"]\n'
+
+
+@pytest.fixture
+def open_clients(monkeypatch: pytest.MonkeyPatch) -> list[HttpClient]:
+    """The clients that were made and not closed yet."""
+    alive: list[HttpClient] = []
+    init, close = HttpClient.__init__, HttpClient.close
+
+    def opened(self: HttpClient, **options: Any) -> None:
+        init(self, **options)
+        alive.append(self)
+
+    def closed(self: HttpClient) -> None:
+        close(self)
+        alive.remove(self)
+
+    monkeypatch.setattr(HttpClient, "__init__", opened)
+    monkeypatch.setattr(HttpClient, "close", closed)
+    return alive
+
+
+def test_without_an_address_the_vault_is_the_folder(tmp_path: Path) -> None:
+    service = made(tmp_path)
+    assert isinstance(service.vault, LocalVault)
+    service.close()
+
+
+def test_with_an_address_the_vault_is_the_bucket(tmp_path: Path) -> None:
+    service = made(tmp_path, VAULT_URL="s3://AKID:hunter2@acme/v1?region=eu-central-1")
+    assert isinstance(service.vault, BucketVault)
+    assert service.vault.shared
+    assert "hunter2" not in repr(service.config)
+    service.close()
+
+
+def test_an_address_that_no_vault_is_at_is_a_problem_that_does_not_show_it(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, VAULT_URL="s3://AKID:hunter2/hunter2@acme")
+    assert problem.startswith("vault.url: found something else, expected KEY_ID:SECRET@")
+    assert "hunter2" not in problem
+
+
+def test_all_that_cannot_be_used_is_told_at_once(tmp_path: Path) -> None:
+    text = '[http]\nca_file = "missing.pem"\n[vault]\nurl = "ftp://x"\n'
+    assert ["http.ca_file: found No such file or directory", "vault.url: found something else"] == [
+        problem.partition(", expected")[0] for problem in problems(tmp_path, text)
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a certificate", b"-----BEGIN CERTIFICATE-----\n%%%\n"])
+def test_a_file_without_authorities_is_a_problem(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
+    expected = "http.ca_file: found no certificates, expected a file of certificates in PEM form"
+    assert [expected] == problems(tmp_path, f'[http]\nca_file = "{tmp_path}/ca.pem"')
+
+
+def test_every_client_knows_the_additional_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+    init = HttpClient.__init__
+
+    def noted(self: HttpClient, **options: Any) -> None:
+        given.append(options["ca_file"])
+        init(self, **options)
+
+    monkeypatch.setattr(HttpClient, "__init__", noted)
+    text = f'[http]\nca_file = "{certifi.where()}"\n{FOLDER_SINK.replace("PATH", str(tmp_path))}'
+    made(tmp_path, text).close()
+    assert {certifi.where()} == set(given)
+    assert len(given) > 2
+
+
+def test_closing_closes_every_client_and_the_store(tmp_path: Path, open_clients: list[HttpClient]) -> None:
+    text = FOLDER_SINK.replace("PATH", str(tmp_path))
+    service = made(tmp_path, text, VAULT_URL="s3://AKID:hunter2@acme/v1")
+    assert isinstance(service.vault, BucketVault)
+    assert "" == service.store.ready()
+    assert len(open_clients) > 3
+    service.close()
+    assert [] == open_clients
+    with pytest.raises(StoreUnavailable):
+        service.store.lease("vault", "w1", 60.0)
+
+
+def test_closing_makes_nothing(tmp_path: Path) -> None:
+    made(tmp_path).close()
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_configuration_that_cannot_be_used_leaves_no_client_open(
+    tmp_path: Path, open_clients: list[HttpClient]
+) -> None:
+    text = f'[vault]\nurl = "ftp://x"\n{FOLDER_SINK.replace("PATH", str(tmp_path))}'
+    problems(tmp_path, text)
+    assert [] == open_clients
