@@ -1,42 +1,43 @@
 """Taking callbacks in: the event, its bytes and its parse job in one transaction; a duplicate is told by its key."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..core.ids import new_id, storable
-from ..core.types import Stage, source_lane
+from ..core.types import RawRequest, Stage, source_lane
 from ..core.work import Accepted, NewEvent, RefusedCallback
 from .codec import dump_request
 from .engine import Tx
-from .tables import event, job, payload, refused
+from .tables import event, job, payload, refused, signing, signing_event
 
 REQUEUE_INTERVAL = 60.0
 """Seconds before another copy of an event that came to nothing queues its parse again."""
 
 _BODY_KEPT = 64 * 1024
+_HEADERS_KEPT, _TEXT_KEPT = 100, 4096
 
 
 def accept(tx: Tx, items: Sequence[NewEvent]) -> list[Accepted]:
     """Sorted by key, so that two processes insert in the same order; one INSERT for the whole batch."""
-    fresh = {item.key: item for item in sorted(items, key=lambda item: item.key, reverse=True)}
+    fresh: dict[bytes, NewEvent] = {}
+    for item in items:
+        fresh.setdefault(item.key, item)
     ordered = [fresh[key] for key in sorted(fresh)]
     inserted = _insert_events(tx, ordered)
     new = [item for item in ordered if item.key in inserted]
     if new:
         _insert_payloads(tx, new)
         insert_jobs(tx, Stage.PARSE, [(source_lane(item.source), item.id) for item in new])
-    known = dict(inserted)
-    results = []
-    for item in items:
-        first = inserted.get(item.key) == item.id
-        if not first and item.key not in known:
-            known[item.key] = _id_of(tx, item.key)
-        if not first:
-            _count_copy(tx, known[item.key], item.source)
-        results.append(Accepted(event_id=known[item.key], new=first))
-    return results
+    known = {key: inserted.get(key) or _id_of(tx, key) for key in fresh}
+    new_ids = {item.id for item in new}
+    for copy in sorted(items, key=lambda item: item.key):
+        if copy.id not in new_ids:
+            _count_copy(tx, known[copy.key], copy)
+    return [Accepted(event_id=known[item.key], new=item.id in new_ids) for item in items]
 
 
 def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]]) -> None:
@@ -73,7 +74,7 @@ def keep_refused(tx: Tx, items: Sequence[tuple[RefusedCallback, int]]) -> list[N
                 "status": item.status,
                 "reason": storable(item.reason, 200),
                 "address": storable(item.address, 64),
-                "request": dump_request(item.request)[: _BODY_KEPT * 2],
+                "request": dump_request(_shortened(item.request)),
                 "body": item.request.body[:_BODY_KEPT],
             },
         )
@@ -82,6 +83,12 @@ def keep_refused(tx: Tx, items: Sequence[tuple[RefusedCallback, int]]) -> list[N
         if oldest is not None:
             tx.connection.execute(refused.delete().where(refused.c.source == item.source, refused.c.id <= oldest))
     return [None] * len(items)
+
+
+def _shortened(request: RawRequest) -> RawRequest:
+    """What anybody may send us is kept only as far as it helps to find out why it was refused."""
+    headers = tuple((name[:200], value[:_TEXT_KEPT]) for name, value in request.headers[:_HEADERS_KEPT])
+    return replace(request, path=request.path[:_TEXT_KEPT], query=request.query[:_TEXT_KEPT], headers=headers)
 
 
 def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
@@ -105,26 +112,39 @@ def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
 
 
 def _insert_payloads(tx: Tx, items: Sequence[NewEvent]) -> None:
-    rows = [
-        {"event_id": item.id, "request": dump_request(item.request), "body": item.request.body, "received": tx.now}
-        for item in items
-    ]
-    tx.connection.execute(payload.insert(), rows)
+    tx.connection.execute(payload.insert(), [_payload_row(tx, item.id, item) for item in items])
+
+
+def _payload_row(tx: Tx, event_id: str, item: NewEvent) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "request": dump_request(item.request),
+        "body": item.request.body,
+        "received": tx.now,
+    }
 
 
 def _id_of(tx: Tx, key: bytes) -> str:
     return str(tx.connection.execute(sa.select(event.c.id).where(event.c.key == key)).scalar_one())
 
 
-def _count_copy(tx: Tx, event_id: str, source: str) -> None:
+def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
     """A copy adds nothing, but where the first came to nothing, its parse runs again (at most once a minute):
-    a forged or early copy never silences the genuine one."""
+    a forged or early copy never silences the genuine one. The copy's bytes serve where they are no longer kept."""
     tx.connection.execute(event.update().where(event.c.id == event_id).values(copies=event.c.copies + 1))
-    came_to_nothing = sa.and_(
-        event.c.id == event_id,
-        event.c.state.in_(("ignored", "dead")),
-        event.c.queued <= tx.now - REQUEUE_INTERVAL,
+    came_to_nothing = sa.or_(event.c.state.in_(("ignored", "dead")), sa.and_(event.c.state == "parsed", _unserved()))
+    again = event.update().where(event.c.id == event_id, event.c.queued <= tx.now - REQUEUE_INTERVAL, came_to_nothing)
+    if tx.connection.execute(again.values(state="accepted", queued=tx.now)).rowcount:
+        bytes_again = on_conflict_nothing(tx, payload, "event_id")
+        tx.connection.execute(bytes_again, _payload_row(tx, event_id, copy))
+        insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)])
+
+
+def _unserved() -> sa.ColumnElement[bool]:
+    """A signing of this event is given up, or has no document yet (see `signings.want`)."""
+    waits = sa.and_(signing.c.state == "fetching", signing.c.version == 0)
+    return (
+        sa.exists()
+        .where(signing_event.c.event_id == event.c.id, signing.c.id == signing_event.c.signing_id)
+        .where(sa.or_(signing.c.state == "dead", waits))
     )
-    again = event.update().where(came_to_nothing).values(state="accepted", queued=tx.now)
-    if tx.connection.execute(again).rowcount:
-        insert_jobs(tx, Stage.PARSE, [(source_lane(source), event_id)])

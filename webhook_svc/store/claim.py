@@ -1,6 +1,6 @@
 """Who works on what: claims, leases, and what becomes of a claim whose worker died."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from ..core.types import Job, Stage
 from ..core.work import Claims, Wish
 from .engine import Tx
-from .tables import job
+from .tables import is_state, job
 
 COLUMNS = (
     job.c.id,
@@ -30,12 +30,7 @@ def claim(tx: Tx, wishes: Sequence[Wish]) -> list[Claims]:
 
 def is_due(connection: sa.Connection, wish: Wish, now: float) -> bool:
     """Is there anything this worker could take? A read, so that an idle worker never writes."""
-    due = sa.select(job.c.id).where(
-        job.c.state.in_(("waiting", "suspect")), job.c.lane.in_(wish.lanes), job.c.run_at <= now
-    )
-    waiting = due.where(job.c.state == "waiting").limit(1)
-    suspect = due.where(job.c.state == "suspect").limit(1)
-    return any(connection.execute(query).first() is not None for query in (waiting, suspect))
+    return any(_due(connection, state, wish.lanes, now) for state in ("waiting", "suspect"))
 
 
 def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozenset[str]]:
@@ -47,10 +42,11 @@ def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozense
 
 
 def give_back(tx: Tx, items: Sequence[Sequence[Job]]) -> list[None]:
-    """The jobs wait again at once; their tries stay as they were."""
+    """The jobs wait again at once, a suspect still as a suspect; their tries stay as they were."""
     for jobs in items:
         for one in jobs:
-            _changed(tx, one, state="waiting", lease_until=None, run_at=tx.now, worker="")
+            state = "suspect" if one.alone else "waiting"
+            _changed(tx, one, state=state, lease_until=None, run_at=tx.now, worker="")
     tx.made_work = True
     return [None] * len(items)
 
@@ -79,31 +75,31 @@ def _changed(tx: Tx, claimed: Job, **values: Any) -> bool:
 def _claim(tx: Tx, wish: Wish) -> Claims:
     """A suspect runs alone in its process: an idle worker takes one and nothing beside it, a busy one drains first."""
     lanes = {lane: slots for lane, slots in wish.lanes.items() if slots > 0}
-    if _suspect_waits(tx, list(wish.lanes)):
+    if _due(tx.connection, "suspect", wish.lanes, tx.now):
         if not wish.idle:
             return Claims(drain=True)
         for lane in lanes:
-            suspects = _take(tx, "suspect", lane, 1, wish)
+            suspects = take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease)
             if suspects:
                 return Claims(jobs=tuple(suspects), drain=True)
     jobs: list[Job] = []
     for lane, slots in lanes.items():
         room = min(slots, wish.total - len(jobs))
         if room > 0:
-            jobs += _take(tx, "waiting", lane, room, wish)
+            jobs += take(tx, "waiting", job.c.lane == lane, room, wish.worker, wish.lease)
     return Claims(jobs=tuple(jobs))
 
 
-def _suspect_waits(tx: Tx, lanes: list[str]) -> bool:
-    query = sa.select(job.c.id).where(job.c.state == "suspect", job.c.lane.in_(lanes), job.c.run_at <= tx.now)
-    return tx.connection.execute(query.limit(1)).first() is not None
+def _due(connection: sa.Connection, state: str, lanes: Iterable[str], now: float) -> bool:
+    query = sa.select(job.c.id).where(is_state(job, state), job.c.lane.in_(lanes), job.c.run_at <= now)
+    return connection.execute(query.limit(1)).first() is not None
 
 
-def _take(tx: Tx, state: str, lane: str, room: int, wish: Wish) -> list[Job]:
-    # The state is written into the statement, so that the partial index of that state serves it.
+def take(tx: Tx, state: str, which: sa.ColumnElement[bool], room: int, worker: str, lease: float) -> list[Job]:
+    """Claims up to `room` due jobs, the longest due first; what another worker is taking is passed over."""
     due = (
         sa.select(job.c.id)
-        .where(job.c.state == sa.literal_column(f"'{state}'"), job.c.lane == lane, job.c.run_at <= tx.now)
+        .where(is_state(job, state), which, job.c.run_at <= tx.now)
         .order_by(job.c.run_at, job.c.id)
         .limit(room)
         .with_for_update(skip_locked=True)
@@ -112,7 +108,8 @@ def _take(tx: Tx, state: str, lane: str, room: int, wish: Wish) -> list[Job]:
     taken = (
         job.update()
         .where(job.c.id.in_(sa.select(due.c.id)))
-        .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + wish.lease, worker=wish.worker)
-        .returning(*COLUMNS)
+        .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + lease, worker=worker)
+        .returning(*COLUMNS, job.c.run_at)
     )
-    return [as_job(row) for row in tx.connection.execute(taken)]
+    rows = sorted(tx.connection.execute(taken), key=lambda row: (row.run_at, row.id))
+    return [as_job(row) for row in rows]

@@ -4,7 +4,6 @@ The waiters of a batch are released when its transaction is on disk, each with i
 company: a lone write commits at once, and a crowd shares the next commit.
 """
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -44,10 +43,14 @@ class Committer:
         self._database = database
         self._on_commit = on_commit
         self._on_death = on_death
+        self.reset()
+
+    def reset(self) -> None:
+        """As new: after a fork the thread and its waiters are the parent's."""
         self._waiting: deque[Unit] = deque()
+        self._taken: list[Unit] = []
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
         self._closed = False
         self._cause: BaseException | None = None
 
@@ -75,14 +78,10 @@ class Committer:
             self._closed = True
             self._condition.notify()
             thread = self._thread
-        if thread is not None and self._pid == os.getpid():
+        if thread is not None:
             thread.join()
 
     def _start(self) -> None:
-        if self._pid != os.getpid():
-            self._database.reset()
-            self._waiting.clear()
-            self._thread, self._pid, self._cause, self._closed = None, os.getpid(), None, False
         if self._cause is not None or self._closed:
             raise StoreUnavailable("the committer has ended")
         if self._thread is None:
@@ -120,6 +119,7 @@ class Committer:
                 if unit.future.set_running_or_notify_cancel():
                     taken.append(unit)
                     size += unit.size
+        self._taken = taken
         return taken
 
     def _commit(self, units: list[Unit]) -> None:
@@ -155,13 +155,13 @@ class Committer:
         structlog.get_logger().critical("committer.died", error=type(cause).__name__, exc_info=cause)
         with self._condition:
             self._cause = cause
-            orphans = list(self._waiting)
+            orphans = [*self._taken, *self._waiting]
             self._waiting.clear()
         for unit in orphans:
             try:
                 unit.future.set_exception(StoreUnavailable("the committer has died"))
             except InvalidStateError:
-                continue  # it was withdrawn a moment ago
+                continue  # it has its result, or was withdrawn a moment ago
         self._on_death()
 
 
@@ -180,16 +180,20 @@ def _execute(tx: Tx, units: Sequence[Unit]) -> list[Any]:
 def _worth_repeating(error: Exception) -> bool:
     """A deadlock, a serialisation failure, or a connection that had died while it was idle. Units may be repeated:
     an accept finds its own key, a settle its job gone, and an unseen claim runs out."""
-    if not isinstance(error, DBAPIError):
-        return False
-    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _collided(error))
+
+
+def _collided(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
 
 
 def _unavailable(error: Exception) -> bool:
     """The database itself is away, full or locked: trying the units one by one would only take longer."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, OSError)
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    if error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | InterfaceError) and not _collided(error)
 
 
 def _fail(units: Sequence[Unit], error: Exception) -> None:

@@ -49,7 +49,7 @@ class Database(Protocol):
         """Calls `wake` when another process may have made work; returns when `stopped` is set."""
 
     def reset(self) -> None:
-        """Forgets connections inherited through a fork."""
+        """After a fork, in the child: forgets the connections it inherited."""
 
     def close(self) -> None: ...
 
@@ -85,16 +85,19 @@ class SqliteDatabase:
         self.reader = self._engine(url, "BEGIN", size=8)
         self._writer = self._engine(url, "BEGIN IMMEDIATE", size=1)
         self._lock_file: int | None = None
+        self._threads = threading.Lock()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        if self._lock_file is None:
-            self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+        """flock does not tell threads of one process apart, hence the second lock."""
+        with self._threads:
+            if self._lock_file is None:
+                self._lock_file = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
@@ -121,6 +124,7 @@ class SqliteDatabase:
     def reset(self) -> None:
         self.reader.dispose(close=False)
         self._writer.dispose(close=False)
+        self._threads = threading.Lock()
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
@@ -204,7 +208,7 @@ class PostgresDatabase:
                     connection.execute(f"LISTEN {CHANNEL}")
                     wake()
                     while not stopped.is_set():
-                        for _ in connection.notifies(timeout=1.0, stop_after=1):
+                        for _ in connection.notifies(timeout=0.25, stop_after=1):
                             wake()
             except psycopg.Error:
                 stopped.wait(1.0)

@@ -9,9 +9,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..core.asking import Query as Query
+from ..core.ids import storable
 from ..core.work import RefusedCallback
 from .codec import load_request
-from .tables import attempt, delivery, event, job, part, payload, refused, signing, signing_event
+from .tables import attempt, delivery, event, is_state, job, part, payload, refused, signing, signing_event
 
 _EVENT = (
     event.c.id,
@@ -69,6 +70,7 @@ def rows(connection: Connection, query: Query) -> list[dict[str, Any]]:
 
 def timeline(connection: Connection, some_id: str) -> dict[str, Any] | None:
     """The story of an event, a signing or a delivery: everything that hangs together with it. None if unknown."""
+    some_id = storable(some_id)
     signing_ids = _signings_of(connection, some_id)
     event_rows = _events_of(connection, some_id, signing_ids)
     if not signing_ids and not event_rows:
@@ -80,7 +82,7 @@ def timeline(connection: Connection, some_id: str) -> dict[str, Any] | None:
 
 
 def refused_request(connection: Connection, refused_id: str) -> RefusedCallback | None:
-    row = connection.execute(sa.select(refused).where(refused.c.id == refused_id)).first()
+    row = connection.execute(sa.select(refused).where(refused.c.id == storable(refused_id))).first()
     if row is None:
         return None
     return RefusedCallback(
@@ -97,18 +99,18 @@ def _page(connection: Connection, statement: sa.Select[Any], table: sa.Table, qu
     for column in ("source", "sink", "state"):
         wanted = getattr(query, column)
         if wanted and column in table.c:
-            statement = statement.where(table.c[column] == wanted)
+            statement = statement.where(table.c[column] == storable(wanted))
     if query.before:
-        statement = statement.where(table.c.id < query.before)
+        statement = statement.where(table.c.id < storable(query.before))
     return _plain(connection, statement.order_by(table.c.id.desc()).limit(query.limit))
 
 
 def _dead(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Dead letters of all three kinds; each kind is read through its own partial index."""
     kinds = (
-        ("event", "evt_", sa.select(*_EVENT).where(event.c.state == "dead"), event),
-        ("signing", "sgn_", sa.select(*_SIGNING).where(signing.c.state.in_(_BAD)), signing),
-        ("delivery", "dlv_", sa.select(*_DELIVERY).where(delivery.c.state.in_(_BAD)), delivery),
+        ("event", "evt_", sa.select(*_EVENT).where(is_state(event, "dead")), event),
+        ("signing", "sgn_", sa.select(*_SIGNING).where(is_state(signing, *_BAD)), signing),
+        ("delivery", "dlv_", sa.select(*_DELIVERY).where(is_state(delivery, *_BAD)), delivery),
     )
     found: list[dict[str, Any]] = []
     for what, prefix, statement, table in kinds:
@@ -189,8 +191,8 @@ def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[st
         found[("jobs", labels)] = count
         if state != "running":
             found[("oldest_due_seconds", labels)] = max(now - oldest, 0.0)
-    for name, table in (("event", event), ("signing", signing), ("delivery", delivery)):
-        for state in _BAD:
-            count = sa.select(sa.func.count()).select_from(table).where(table.c.state.in_(_BAD), table.c.state == state)
+    for name, table, states in (("event", event, ("dead",)), ("signing", signing, _BAD), ("delivery", delivery, _BAD)):
+        for state in states:
+            count = sa.select(sa.func.count()).where(is_state(table, *states), table.c.state == state)
             found[("dead_letters", (("of", name), ("state", state)))] = connection.execute(count).scalar_one()
     return found

@@ -20,8 +20,8 @@ def migrate(database: SqliteDatabase | PostgresDatabase) -> str:
     """Brings the schema to HEAD in one transaction. A sentence on what was done."""
     with database.lock(), database.write() as tx:
         if tx.connection.dialect.name == "postgresql":
-            tx.connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             tx.connection.execute(sa.text("SELECT set_config('statement_timeout', '0', true)"))
+            tx.connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _revision(tx.connection)
         if before == HEAD:
             return f"the schema is at {HEAD} already"

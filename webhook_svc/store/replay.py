@@ -11,7 +11,7 @@ from ..core.types import Stage, sink_lane, source_lane
 from .accept import insert_jobs
 from .engine import Tx
 from .signings import raise_wanted
-from .tables import attempt, delivery, event, signing
+from .tables import attempt, delivery, event, payload, signing
 
 
 def replay(tx: Tx, orders: Sequence[ReplayOrder]) -> list[list[Replayed]]:
@@ -22,10 +22,11 @@ def _one(tx: Tx, order: ReplayOrder, some_id: str) -> Replayed:
     table, act, stage = _KINDS.get(some_id[:4], (None, None, None))
     if table is None or act is None or stage is None:
         return Replayed(id=some_id, ok=False, what="not the id of an event, a signing or a delivery")
-    row = tx.connection.execute(sa.select(table).where(table.c.id == some_id).with_for_update()).mappings().first()
+    query = sa.select(table).where(table.c.id == storable(some_id))
+    row = tx.connection.execute(query.with_for_update(key_share=True)).mappings().first()
     if row is None:
         return Replayed(id=some_id, ok=False, what="unknown id")
-    obstacle = _obstacle(str(row["state"]), order)
+    obstacle = _obstacle(str(row["state"]), order) or _lack(tx, stage, some_id)
     if obstacle:
         return Replayed(id=some_id, ok=False, what=obstacle)
     if order.dry_run:
@@ -40,9 +41,16 @@ def _obstacle(state: str, order: ReplayOrder) -> str:
         return "it is on its way already"
     if state == "held" and not order.release:
         return "it is held for a decision: --release lets it go"
-    if state in ("parsed", "complete", "delivered") and not order.again:
+    if state in ("parsed", "complete", "delivered") and not (order.again and order.reason):
         return f"it is {state} already: --again --reason TEXT repeats finished work"
     return ""
+
+
+def _lack(tx: Tx, stage: Stage, some_id: str) -> str:
+    if stage is not Stage.PARSE:
+        return ""
+    kept = tx.connection.execute(sa.select(payload.c.event_id).where(payload.c.event_id == some_id)).first()
+    return "" if kept else "its bytes are no longer kept"
 
 
 def _replay_event(tx: Tx, row: Any) -> None:

@@ -23,10 +23,20 @@ from ..core.work import (
     Settled,
     Settlement,
 )
-from .claim import COLUMNS, as_job
+from .claim import take
 from .codec import dump, dump_receipt
 from .engine import Tx
-from .signings import end_signing, hold_deliveries, insert_deliveries, insert_parts, raise_wanted, wake_deliveries, want
+from .signings import (
+    end_signing,
+    hold_deliveries,
+    insert_deliveries,
+    insert_parts,
+    lock_signing,
+    raise_wanted,
+    signing_key,
+    wake_deliveries,
+    want,
+)
 from .tables import attempt, delivery, event, job, signing
 
 SUBJECTS = {Stage.PARSE: event, Stage.FETCH: signing, Stage.DELIVER: delivery}
@@ -37,6 +47,8 @@ def settle(tx: Tx, items: Sequence[Settlement]) -> list[Settled]:
 
 
 def _settle(tx: Tx, item: Settlement) -> Settled:
+    if item.job.stage is Stage.FETCH:
+        lock_signing(tx, item.job.ref)
     ours = job.c.id == item.job.id, job.c.claim == item.job.claim, job.c.state == "running"
     locked = tx.connection.execute(sa.select(job.c.id).where(*ours).with_for_update()).first()
     if locked is None:
@@ -57,7 +69,7 @@ def apply(outcome: Outcome, _tx: Tx, _item: Settlement) -> None:
 def _parsed(outcome: Parsed, tx: Tx, item: Settlement) -> None:
     _finish(tx, item.job)
     source = _close_event(tx, item.job.ref, "parsed", outcome.type, outcome.sender_id, "")
-    for ref, meaning in outcome.documents:
+    for ref, meaning in sorted(outcome.documents, key=lambda wanted: signing_key(source, wanted[0])):
         want(tx, source, ref, changed=meaning is Meaning.CHANGED, event_id=item.job.ref)
 
 
@@ -65,7 +77,7 @@ def _parsed(outcome: Parsed, tx: Tx, item: Settlement) -> None:
 def _closed(outcome: Closed, tx: Tx, item: Settlement) -> None:
     _finish(tx, item.job)
     source = _close_event(tx, item.job.ref, "ignored", outcome.type, outcome.sender_id, outcome.reason)
-    for ref in outcome.ended:
+    for ref in sorted(outcome.ended, key=lambda ref: signing_key(source, ref)):
         end_signing(tx, source, ref, outcome.reason, item.job.ref)
 
 
@@ -120,6 +132,9 @@ def _delivered(outcome: Delivered, tx: Tx, item: Settlement) -> None:
 
 @apply.register
 def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
+    if _has_ended(tx, item.job):
+        _finish(tx, item.job)
+        return
     tries, waits = (0, 1) if outcome.waiting else (1, 0)
     _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits)
     _explain(tx, item.job, item.message)
@@ -143,7 +158,11 @@ def _refetch(outcome: Refetch, tx: Tx, item: Settlement) -> None:
 
 def bury(tx: Tx, buried: Job, reason: str, *, held: bool) -> None:
     """The job is gone, its subject a dead letter. A signing that is held takes its waiting deliveries with it."""
+    if buried.stage is Stage.FETCH:
+        lock_signing(tx, buried.ref)
     _finish(tx, buried)
+    if _has_ended(tx, buried):
+        return
     table = SUBJECTS[buried.stage]
     state = "held" if held and buried.stage is not Stage.PARSE else "dead"
     change: dict[str, Any] = {"state": state, "reason": storable(reason)}
@@ -172,20 +191,16 @@ def _keep(tx: Tx, item: Settlement) -> tuple[Job, ...]:
     mine = sa.select(delivery.c.id).where(delivery.c.signing_id == item.job.ref, delivery.c.state == "waiting")
     kept: list[Job] = []
     for lane, slots in item.keep.items():
-        due = (
-            sa.select(job.c.id)
-            .where(job.c.stage == Stage.DELIVER.value, job.c.ref.in_(mine), job.c.lane == lane)
-            .where(job.c.state == "waiting", job.c.run_at <= tx.now)
-            .limit(slots)
-        )
-        taken = (
-            job.update()
-            .where(job.c.id.in_(due))
-            .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + item.lease, worker=item.worker)
-            .returning(*COLUMNS)
-        )
-        kept += [as_job(row) for row in tx.connection.execute(taken)]
+        which = sa.and_(job.c.stage == Stage.DELIVER.value, job.c.ref.in_(mine), job.c.lane == lane)
+        kept += take(tx, "waiting", which, slots, item.worker, item.lease)
     return tuple(kept)
+
+
+def _has_ended(tx: Tx, fetch: Job) -> bool:
+    """Did the provider say, while this fetch ran, that there will be no document?"""
+    if fetch.stage is not Stage.FETCH:
+        return False
+    return tx.connection.execute(sa.select(signing.c.state).where(signing.c.id == fetch.ref)).scalar() == "ended"
 
 
 def _finish(tx: Tx, done: Job) -> None:

@@ -13,9 +13,21 @@ from .engine import Tx
 from .tables import delivery, job, part, signing, signing_event
 
 
+def signing_key(source: str, ref: DocumentRef) -> bytes:
+    return digest("signing", source, ref.id, ref.round)
+
+
+def lock_signing(tx: Tx, signing_id: str) -> str:
+    """Whoever asks for a fetch and whoever settles one take this lock first, before the job's: else a settle could
+    read `wanted` before another transaction raises it, and delete the job that the other counts on.
+    Returns the state."""
+    locked = sa.select(signing.c.state).where(signing.c.id == signing_id).with_for_update(key_share=True)
+    return str(tx.connection.execute(locked).scalar_one())
+
+
 def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str | None) -> str:
     """The signing that `ref` names: created with its fetch job, or its `wanted` raised where that has a use."""
-    key = digest("signing", source, ref.id, ref.round)
+    key = signing_key(source, ref)
     fresh = {
         "id": new_id("sgn", tx.now),
         "key": key,
@@ -56,35 +68,39 @@ def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None
 def _want_again(tx: Tx, signing_id: str, source: str, changed: bool) -> None:
     """What another event means depends on where the signing stands: one that is complete stays so unless its
     document may have changed, and one that is held stays held, with the change remembered for its release."""
-    row = tx.connection.execute(sa.select(signing.c.state).where(signing.c.id == signing_id).with_for_update()).one()
-    if row.state == "held":
+    state = lock_signing(tx, signing_id)
+    if state == "held":
         if changed:
             change = {"wanted": signing.c.wanted + 1, "change": signing.c.wanted + 1}
             tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(change))
         return
-    if row.state == "complete" and not changed:
+    if state == "complete" and not changed:
         return
     raise_wanted(tx, signing_id, source, changed=changed)
 
 
 def _already_linked(tx: Tx, signing_id: str, event_id: str | None) -> bool:
-    """An event that is parsed again has had its say, unless its signing came to nothing."""
+    """An event that is parsed again has had its say, unless its signing came to nothing or has nothing yet."""
     if event_id is None:
         return False
     link = (
-        sa.select(signing.c.state)
+        sa.select(signing.c.state, signing.c.version)
         .join_from(signing, signing_event)
         .where(signing_event.c.signing_id == signing_id, signing_event.c.event_id == event_id)
     )
-    state = tx.connection.execute(link).scalar()
-    return state is not None and state not in ("dead", "ended", "partial")
+    row = tx.connection.execute(link).first()
+    if row is None or (row.state == "fetching" and not row.version):
+        return False
+    return row.state not in ("dead", "ended", "partial")
 
 
 def end_signing(tx: Tx, source: str, ref: DocumentRef, reason: str, event_id: str) -> None:
     """Nothing was fetched and nothing will come: the fetch job goes. A signing that has a document keeps it."""
-    key = digest("signing", source, ref.id, ref.round)
+    key = signing_key(source, ref)
     found = tx.connection.execute(
-        sa.select(signing.c.id, signing.c.state, signing.c.version).where(signing.c.key == key).with_for_update()
+        sa.select(signing.c.id, signing.c.state, signing.c.version)
+        .where(signing.c.key == key)
+        .with_for_update(key_share=True)
     ).first()
     if found is None:
         return

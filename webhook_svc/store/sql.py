@@ -1,6 +1,8 @@
 """The store over one database: every write goes through its committer, every read through its reader."""
 
+import os
 import threading
+import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +44,8 @@ class Retention:
 
 
 class SqlStore:
-    """SQLite or Postgres, by the URL. Opens nothing before its first use; safe to use after a fork."""
+    """SQLite or Postgres, by the URL. Opens nothing before its first use. Safe to use after a fork, as long as no
+    other thread is inside SQLite at that moment: its own locks would stay taken in the child."""
 
     def __init__(
         self,
@@ -56,10 +59,9 @@ class SqlStore:
         self.database = open_database(url, clock)
         self.retention = retention or Retention()
         self.committer = Committer(self.database, self._committed, on_death)
-        self._wake = threading.Event()
-        self._stopped = threading.Event()
-        self._listener: threading.Thread | None = None
-        self._listening = threading.Lock()
+        self._prepare_waiting()
+        forked = weakref.WeakMethod(self._forked)
+        os.register_at_fork(after_in_child=lambda: (reset := forked()) and reset())
 
     # --- writes ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +186,18 @@ class SqlStore:
         if self._listener is not None:
             self._listener.join()
         self.database.close()
+
+    def _prepare_waiting(self) -> None:
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._listener: threading.Thread | None = None
+        self._listening = threading.Lock()
+
+    def _forked(self) -> None:
+        """Threads, locks and connections are the parent's; the child begins as if it had just been opened."""
+        self.database.reset()
+        self.committer.reset()
+        self._prepare_waiting()
 
     def _submit(self, batch: Batch, item: Any) -> Any:
         return self.committer.submit(batch, item)

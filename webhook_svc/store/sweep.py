@@ -9,7 +9,7 @@ from ..core.types import Job
 from .claim import COLUMNS, as_job
 from .engine import Tx
 from .settle import bury
-from .tables import attempt, event, job, lease, payload
+from .tables import attempt, event, is_state, job, lease, payload
 
 ALONE_EXPIRIES = 3
 """A job that lost its worker is next run alone; after this many expiries alone it is buried."""
@@ -56,7 +56,7 @@ def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
 def _expire(tx: Tx) -> tuple[int, int]:
     expired = (
         sa.select(*COLUMNS, job.c.worker)
-        .where(job.c.state == sa.literal_column("'running'"), job.c.lease_until < tx.now)
+        .where(is_state(job, "running"), job.c.lease_until < tx.now)
         .order_by(job.c.lease_until)
         .limit(PURGE_BATCH)
         .with_for_update(skip_locked=True)

@@ -15,6 +15,13 @@ _Time = sa.Double
 _Digest = sa.LargeBinary(32)
 
 
+def is_state(table: sa.Table, *states: str) -> sa.ColumnElement[bool]:
+    """The states are written into the statement, not bound: only so can a partial index of theirs serve it."""
+    if len(states) == 1:
+        return table.c.state == sa.bindparam(None, states[0], literal_execute=True)
+    return table.c.state.in_(sa.bindparam(None, states, expanding=True, literal_execute=True))
+
+
 def _states(*states: str) -> sa.CheckConstraint:
     return sa.CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
 

@@ -1,0 +1,217 @@
+"""What many tests stand on: a clock that is set by hand, and a fresh database of either kind."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from webhook_svc.store.sql import SqlStore
+from webhook_svc.store.tables import metadata
+
+START = 1_790_000_000.0
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "100",
+    "fsync": "off",  # these tests end with the machine up; that commits survive a power cut is the server's promise
+    "full_page_writes": "off",
+    "deadlock_timeout": "100ms",
+}
+
+
+@dataclass
+class Clock:
+    """Stands still until it is told to go on."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(store_url: str, clock: Clock) -> Iterator[SqlStore]:
+    """A migrated store, once on each database; its time is `clock`."""
+    opened = SqlStore(store_url, clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def open_store(store_url: str, clock: Clock) -> Iterator[Callable[[], SqlStore]]:
+    """Opens further stores on the database of `store_url`, as another process would have them."""
+    opened: list[SqlStore] = []
+
+    def another() -> SqlStore:
+        opened.append(SqlStore(store_url, clock=clock))
+        return opened[-1]
+
+    yield another
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database of this test's own, once of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without a schema, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return _create_database(request.getfixturevalue("_postgres"), "template0")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
+    shutil.copy(_sqlite_template, tmp_path / "store.db")
+    return f"sqlite:///{tmp_path / 'store.db'}"
+
+
+@pytest.fixture
+def postgres_url(_postgres: str, _postgres_template: str, _postgres_idle: list[str]) -> Iterator[str]:
+    """A migrated Postgres database of this test's own. Skips where Postgres is not installed."""
+    url = _postgres_idle.pop() if _postgres_idle else _create_database(_postgres, _postgres_template)
+    yield url
+    _empty(url)
+    _postgres_idle.append(url)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(_postgres: str) -> str:
+    url = _create_database(_postgres, "template0")
+    _migrate(url)
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def _postgres_idle() -> list[str]:
+    """Databases of earlier tests, empty again: emptying takes 1 ms, creating 200."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[str]:
+    """The address of a server that lives as long as this run, without the name of a database."""
+    programs = _postgres_programs()
+    if programs is None:
+        reason = "Postgres is not installed: no initdb and pg_ctl on PATH, in /usr/lib/postgresql or by pg_config"
+        if "postgres" in os.environ.get("WEBHOOK_SVC_REQUIRE", ""):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    home = Path(tempfile.mkdtemp(prefix="pg", dir=_open_folder()))
+    try:
+        yield from _serve(programs, home)
+    finally:
+        shutil.rmtree(home)
+
+
+def _serve(programs: Path, home: Path) -> Iterator[str]:
+    """initdb refuses root, and another user cannot enter root's folders: the folder is given away."""
+    user = _somebody() if os.geteuid() == 0 else None
+    if user is not None:
+        os.chown(home, user.pw_uid, user.pw_gid)
+    log = home / "log"
+
+    def run(program: str, *arguments: str) -> None:
+        """What it prints goes into a file: the server inherits it, and a pipe would never end."""
+        with log.open("ab") as output:
+            done = subprocess.run(
+                [str(programs / program), "-D", str(home / "data"), *arguments],
+                cwd=home,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+            )
+        assert 0 == done.returncode, f"{program}: {log.read_text()}"
+
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {**_SETTINGS, "port": str(port), "unix_socket_directories": str(home)}
+    run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+    run("pg_ctl", "-w", "-o", " ".join(f"-c {key}={value}" for key, value in settings.items()), "start")
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}"
+    finally:
+        run("pg_ctl", "-w", "-m", "immediate", "stop")
+
+
+def _postgres_programs() -> Path | None:
+    found = [Path(program).resolve().parent for program in (shutil.which("initdb"),) if program]
+    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if shutil.which("pg_config"):
+        told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True)
+        found.append(Path(told.stdout.strip()))
+    return next((path for path in found if (path / "initdb").exists() and (path / "pg_ctl").exists()), None)
+
+
+def _somebody() -> pwd.struct_passwd:
+    """Root's stand-in."""
+    known = {user.pw_name: user for user in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
+
+
+def _open_folder() -> str:
+    """A folder that every user may enter."""
+    folders = (tempfile.gettempdir(), "/tmp", "/var/tmp")
+    return next(one for one in folders if all(path.stat().st_mode & 0o001 for path in (Path(one), *Path(one).parents)))
+
+
+def _create_database(server: str, template: str) -> str:
+    import psycopg  # an extra: who has it not, tests on SQLite
+
+    name = f"t{uuid4().hex[:12]}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    return f"{server}/{name}"
+
+
+def _empty(url: str) -> None:
+    """Whoever is still connected belongs to a test that is over."""
+    store = SqlStore(url)
+    with store.database.write() as tx:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        backends = sa.select(sa.text("pg_terminate_backend(pid)")).select_from(sa.text("pg_stat_activity"))
+        tx.connection.execute(backends.where(sa.text(others)))
+        for table in reversed(metadata.sorted_tables):
+            emptied = table.update().values(owner="", until=0) if table.name == "lease" else table.delete()
+            tx.connection.execute(emptied)
+    store.close()
+
+
+def _migrate(url: str) -> None:
+    store = SqlStore(url)
+    store.migrate()
+    store.close()
