@@ -142,7 +142,18 @@ def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
 
 @apply.register
 def _buried(outcome: Buried, tx: Tx, item: Settlement) -> None:
-    bury(tx, item.job, outcome.reason, held=outcome.held)
+    """An event that came while the fetch failed may know better: it gets a fetch of its own."""
+    if not outcome.held and _asked_again(tx, item.job) and not _has_ended(tx, item.job):
+        _wait(tx, item.job, 0.0, tries=0, waits=item.job.waits)
+        _explain(tx, item.job, outcome.reason)
+    else:
+        bury(tx, item.job, outcome.reason, held=outcome.held)
+
+
+def _asked_again(tx: Tx, fetch: Job) -> bool:
+    """`raise_wanted` counts up the waits of a fetch that runs."""
+    waits = tx.connection.execute(sa.select(job.c.waits).where(job.c.id == fetch.id)).scalar_one()
+    return fetch.stage is Stage.FETCH and waits > fetch.waits
 
 
 @apply.register

@@ -58,10 +58,9 @@ def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None
     if changed:
         values["change"] = signing.c.wanted + 1
     tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(**values))
-    nudge = job.update().where(
-        job.c.stage == Stage.FETCH.value, job.c.ref == signing_id, job.c.state == "waiting", job.c.waits > 0
-    )
-    tx.connection.execute(nudge.values(run_at=tx.now))
+    fetch = job.update().where(job.c.stage == Stage.FETCH.value, job.c.ref == signing_id)
+    tx.connection.execute(fetch.where(job.c.state == "waiting", job.c.waits > 0).values(run_at=tx.now))
+    tx.connection.execute(fetch.where(job.c.state == "running").values(waits=job.c.waits + 1))
     insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
 
 
