@@ -84,24 +84,20 @@ def _closed(outcome: Closed, tx: Tx, item: Settlement) -> None:
 @apply.register
 def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
     signing_id = item.job.ref
-    row = tx.connection.execute(
-        sa.select(signing.c.source, signing.c.wanted, signing.c.version, signing.c.supplements).where(
-            signing.c.id == signing_id
-        )
-    ).one()
+    columns = signing.c.source, signing.c.wanted, signing.c.change, signing.c.version, signing.c.supplements
+    row = tx.connection.execute(sa.select(*columns).where(signing.c.id == signing_id)).one()
     insert_parts(tx, signing_id, outcome)
     insert_deliveries(tx, signing_id, row.source, outcome)
-    unserved = row.wanted > outcome.wanted
-    again = outcome.look_again is not None or unserved
-    done = "partial" if outcome.lacking else "complete"
+    served = row.wanted if _serves_all(outcome, row) else outcome.wanted
+    again = outcome.look_again is not None or row.wanted > served
     bundles = {new.supplement for new in outcome.deliveries}
     tx.connection.execute(
         signing.update()
         .where(signing.c.id == signing_id)
         .values(
-            state="fetching" if again else done,
+            state="fetching" if again else "partial" if outcome.lacking else "complete",
             reason="",
-            fetched=outcome.wanted,
+            fetched=served,
             version=outcome.version,
             supplements=(row.supplements if outcome.version == row.version else 0) + len(bundles),
             lacking=dump(outcome.lacking),
@@ -114,10 +110,16 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
         want(tx, row.source, ref, changed=False, event_id=None)
     wake_deliveries(tx, signing_id)
     if again:
-        delay = 0.0 if unserved else outcome.look_again or 0.0
+        delay = 0.0 if row.wanted > served else outcome.look_again or 0.0
         _wait(tx, item.job, delay, tries=0, waits=item.job.waits + 1)
     else:
         _finish(tx, item.job)
+
+
+def _serves_all(outcome: Fetched, row: Any) -> bool:
+    """Did the first fetch bring all that later events could ask for? Most providers send several events at once
+    when a signing completes; a later fetch may have been asked for by a delivery that lost its bytes."""
+    return row.version == 0 and not outcome.lacking and row.change <= outcome.wanted
 
 
 @apply.register

@@ -141,10 +141,10 @@ def _part_row(
         "version": version,
         "position": position,
         "kind": one.kind,
-        "name": one.name,
+        "name": storable(one.name, 400),
         "sha256": bytes.fromhex(one.sha256),
         "size": one.size,
-        "content_type": one.content_type,
+        "content_type": storable(one.content_type, 200),
         "supplement": sent.get((one.kind, one.name)),
     }
 

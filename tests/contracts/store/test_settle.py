@@ -50,14 +50,34 @@ def test_another_event_of_a_signing_raises_what_is_wanted_and_adds_no_fetch(life
     assert (2, 2, 1) == (row["wanted"], len(life.rows(signing_event)), len(life.rows(job)))
 
 
-def test_what_is_wanted_while_a_fetch_runs_is_fetched_again(life: Any, words: Any) -> None:
+def test_a_change_that_comes_while_a_fetch_runs_is_fetched_again(life: Any, words: Any) -> None:
     life.speak("d1")
     fetch = life.job(Stage.FETCH)
-    life.speak("d1")
+    life.speak("d1", meaning=Meaning.CHANGED)
     life.settle(fetch, words.fetched(wanted=1))
     row = life.row(signing)
     assert ("fetching", 2, 1) == (row["state"], row["wanted"], row["fetched"])
     life.settle(life.job(Stage.FETCH), words.fetched(wanted=2, parts=()))
+    row = life.row(signing)
+    assert ("complete", 2, 2, []) == (row["state"], row["wanted"], row["fetched"], life.rows(job))
+
+
+def test_an_event_that_comes_while_a_fetch_runs_is_fetched_again_where_a_part_was_lacking(
+    life: Any, words: Any
+) -> None:
+    life.speak("d1")
+    fetch = life.job(Stage.FETCH)
+    life.speak("d1")
+    life.settle(fetch, words.fetched(wanted=1, lacking=("certificate",), look_again=900.0))
+    assert "fetching" == life.row(signing)["state"]
+    assert life.job(Stage.FETCH).ref == fetch.ref
+
+
+def test_a_first_fetch_that_brought_everything_serves_the_events_that_came_meanwhile(life: Any, words: Any) -> None:
+    life.speak("d1")
+    fetch = life.job(Stage.FETCH)
+    life.speak("d1")
+    life.settle(fetch, words.fetched(wanted=1))
     row = life.row(signing)
     assert ("complete", 2, 2, []) == (row["state"], row["wanted"], row["fetched"], life.rows(job))
 
