@@ -115,7 +115,7 @@ def judge(source: Source, request: RawRequest, now: float, max_body: int) -> New
         raise WrongMethod("wrong_method")
     if len(request.body) > max_body:
         raise BodyTooLarge("body_too_large")
-    if request.header_all("content-encoding") not in ([], ["identity"], [""]):
+    if {value.strip().lower() for value in request.header_all("content-encoding")} - {"", "identity"}:
         raise EncodedBody("encoded_body")
     verified_by = source.scheme.verify(request, now)
     delivery_id = source.provider.delivery_id(request)

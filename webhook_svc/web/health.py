@@ -17,6 +17,10 @@ Gauges = Callable[[], Mapping[tuple[str, tuple[tuple[str, str], ...]], float]]
 """Numbers by name and labels, read from the database at the moment of asking."""
 
 READY_FOR = 1.0
+ASKED_FOR = 2.0
+"""Seconds that others wait for the one who asks: a store that hangs must not take a thread for every look."""
+
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +74,32 @@ class _Cached:
         self._answer = ("", -READY_FOR)
 
     def __call__(self) -> str:
-        with self._lock:
+        if not self._lock.acquire(timeout=ASKED_FOR):
+            return "the store does not answer"
+        try:
             answer, at = self._answer
             if time.monotonic() - at >= READY_FOR:
                 answer = self._ask()
                 self._answer = (answer, time.monotonic())
             return answer
+        finally:
+            self._lock.release()
 
 
 def _allowed(watched: Watched) -> Response | None:
-    """None for a bearer of the admin token; where none is set, for this machine alone (and no proxy on it)."""
+    """None for a bearer of the admin token; where none is set, for who speaks to us from this machine directly.
+
+    A forwarded address is no proof of that: whoever gets around the proxy can write one.
+    """
     if watched.admin_token is not None:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "replace")
-        if hmac.compare_digest(given, watched.admin_token.reveal().encode()):
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        token = watched.admin_token.reveal().encode()
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), token):
             return None
         refused = problem(401, "the admin token is needed")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused
-    forwarded = watched.proxies == 0 and "X-Forwarded-For" in request.headers
+    forwarded = any(name in request.headers for name in FORWARDED)
     if address_of(request.remote_addr) in ("127.0.0.1", "::1") and not forwarded:
         return None
     return problem(403, "forbidden", "set ADMIN_TOKEN to use this from elsewhere")
