@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -120,12 +120,19 @@ def _postgres_idle() -> list[str]:
 @pytest.fixture(scope="session")
 def _postgres() -> Iterator[str]:
     """The address of a server that lives as long as this run, without the name of a database."""
-    programs = _postgres_programs()
+    programs = postgres_programs()
     if programs is None:
         reason = "Postgres is not installed: no initdb and pg_ctl on PATH, in /usr/lib/postgresql or by pg_config"
         if "postgres" in os.environ.get("WEBHOOK_SVC_REQUIRE", ""):
             pytest.fail(reason)
         pytest.skip(reason)
+    with postgres_server(programs) as url:
+        yield url
+
+
+@contextmanager
+def postgres_server(programs: Path) -> Iterator[str]:
+    """The address of a new server, which ends and is deleted afterwards."""
     home = Path(tempfile.mkdtemp(prefix="pg", dir=_open_folder()))
     try:
         yield from _serve(programs, home)
@@ -168,7 +175,8 @@ def _serve(programs: Path, home: Path) -> Iterator[str]:
         run("pg_ctl", "-w", "-m", "immediate", "stop")
 
 
-def _postgres_programs() -> Path | None:
+def postgres_programs() -> Path | None:
+    """The folder of initdb and pg_ctl, None where Postgres is not installed."""
     found = [Path(program).resolve().parent for program in (shutil.which("initdb"),) if program]
     found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     if shutil.which("pg_config"):
