@@ -63,7 +63,12 @@ def dict_config(level: str = "info", format: str = "auto", stream: TextIO | None
         "root": {"level": level.upper(), "handlers": ["out"]},
         "loggers": {
             **dict.fromkeys(("werkzeug", "urllib3", "alembic"), quiet),
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            # At "debug" gunicorn prints the path of every request, and with it the URL token.
+            "gunicorn.error": {
+                "level": "INFO" if level == "debug" else level.upper(),
+                "handlers": [],
+                "propagate": True,
+            },
             # The web layer logs each request itself, without path and query, whatever --access-logfile says.
             "gunicorn.access": {"level": logging.CRITICAL + 1, "handlers": [], "propagate": False},
         },

@@ -165,6 +165,7 @@ url = "sqlite:///{home}/store.db"
 [vault]
 path = "{home}/vault"
 [log]
+level = "debug"
 format = "json"
 [sources.plain]
 provider = "generic"
