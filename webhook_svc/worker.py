@@ -166,6 +166,7 @@ class Worker:
 
     def _renew(self) -> None:
         """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""
+        looked_lost: frozenset[str] = frozenset()
         while not self._ended.wait(self._pace.lease / 3):
             deadline = self._monotonic() - self._pace.job_deadline
             mine = [job for job, since in self._running.all() if since > deadline]
@@ -174,9 +175,9 @@ class Worker:
             except StoreUnavailable as error:
                 self._log.warning("lease.not_renewed", detail=str(error))
                 continue
-            still = {job.id for job, _ in self._running.all()}
-            for job_id in lost & still:
+            for job_id in lost & looked_lost:  # once is no news: a job that was settled a moment ago looks lost too
                 self._log.warning("lease.lost", job_id=job_id)
+            looked_lost = lost
 
     # --- sweeping and stopping ------------------------------------------------------------------------------------
 

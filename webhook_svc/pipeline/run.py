@@ -85,7 +85,7 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
     if isinstance(error, Permanent):
         return Buried(reason=str(error), held=isinstance(error, Held))
     if isinstance(error, ClaimLost):
-        return Again(delay=0.0)
+        return Again(delay=0.0, waiting=True)  # if the claim is still ours after all, it goes back at no cost
     delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
     if delay is not None:
         return Again(delay=delay)

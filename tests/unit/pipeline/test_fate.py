@@ -1,0 +1,54 @@
+"""What becomes of a job that raised: the class of the error decides, and nothing else."""
+
+import pytest
+
+from webhook_svc.core.errors import (
+    ClaimLost,
+    Conflict,
+    DocumentCheckFailed,
+    Held,
+    NotReady,
+    Permanent,
+    Retryable,
+    StoreUnavailable,
+)
+from webhook_svc.core.retry import RetryPolicy
+from webhook_svc.core.types import Job, Stage
+from webhook_svc.core.work import Again, Buried, Outcome
+from webhook_svc.pipeline.run import fate
+
+POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
+
+
+def judge(error: Exception, *, tries: int = 0, age: float = 0.0) -> Outcome:
+    job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", claim=1, tries=tries, created=1000.0)
+    return fate(error, job, POLICY, 1000.0 + age, lambda: 0.0)
+
+
+@pytest.mark.parametrize("error", [Retryable("status 500"), StoreUnavailable(), KeyError("x"), DocumentCheckFailed()])
+def test_what_may_pass_is_tried_again_by_the_schedule(error: Exception) -> None:
+    assert [Again(delay=5.0), Again(delay=30.0)] == [judge(error, tries=tries) for tries in (0, 1)]
+
+
+def test_a_sender_that_asks_for_more_time_than_the_schedule_gives_gets_it() -> None:
+    assert Again(delay=60.0) == judge(Retryable("status 503", after=60.0))
+
+
+def test_out_of_tries_is_a_dead_letter_and_a_document_that_never_passed_its_check_is_held() -> None:
+    assert Buried(reason="out of tries after 3: status 500") == judge(Retryable("status 500"), tries=2)
+    assert Buried(reason="out of tries after 3: unforeseen KeyError") == judge(KeyError("secret"), tries=2)
+    assert Buried(reason="out of tries after 3: cut", held=True) == judge(DocumentCheckFailed("cut"), tries=2)
+
+
+@pytest.mark.parametrize(("kind", "held"), [(Permanent, False), (Held, True), (Conflict, True)])
+def test_what_no_time_cures_is_a_dead_letter_at_once(kind: type[Permanent], held: bool) -> None:
+    assert Buried(reason="no", held=held) == judge(kind("no"))
+
+
+def test_a_document_that_is_not_ready_burns_no_try_and_is_given_up_in_the_end() -> None:
+    assert Again(delay=1.0, waiting=True) == judge(NotReady("building"), tries=2)
+    assert Buried(reason="given up: building") == judge(NotReady("building"), age=100.0)
+
+
+def test_a_lost_claim_costs_nothing_where_nobody_has_taken_it_yet() -> None:
+    assert Again(delay=0.0, waiting=True) == judge(ClaimLost(), tries=2)

@@ -1,0 +1,71 @@
+"""A worker renews the leases of what it runs, and says so where one is lost: not where it is only being settled."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.types import Job, Stage
+from webhook_svc.core.work import Claims
+from webhook_svc.worker import Pace, Worker
+
+JOB = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", claim=1, tries=0)
+
+
+class Store:
+    """Gives one job, and says so many times that it is lost when its lease is to be renewed."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.over = threading.Event()
+        self.waiting = [JOB]
+
+    def claim(self, _wish: object) -> Claims:
+        return Claims(jobs=(self.waiting.pop(),) if self.waiting else ())
+
+    def renew(self, jobs: Iterable[Job], _lease: float) -> frozenset[str]:
+        self.left -= 1
+        if self.left <= 0:
+            self.over.set()
+        return frozenset(job.id for job in jobs if self.left >= 0)
+
+    def wait(self, _timeout: float) -> None:
+        self.over.wait(0.01)
+
+    def poke(self) -> None: ...
+
+
+def run(store: Any) -> None:
+    """Runs one job until the store has said it often enough."""
+
+    def job(_job: Job, _keep: object) -> tuple[Job, ...]:
+        assert store.over.wait(10)
+        return ()
+
+    sweep: Any = SimpleNamespace(sweep=dict[str, int], clean=_nothing, every=60.0)
+    runner: Any = SimpleNamespace(worker="w1", run=job)
+    worker = Worker(store, runner, sweep, {"sink:a": 1}, Pace(concurrency=1, lease=0.03, poll=0.01, drain=5.0))
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    assert store.over.wait(10)
+    worker.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def _nothing(_stopped: object) -> Mapping[str, int]:
+    return {}
+
+
+def test_a_job_that_is_settled_while_its_lease_is_renewed_is_not_called_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(Store(times=1))
+    assert "lease.lost" not in capsys.readouterr().out
+
+
+def test_a_job_that_stays_lost_is_called_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    run(Store(times=3))
+    assert "lease.lost" in capsys.readouterr().out
