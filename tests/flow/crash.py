@@ -70,6 +70,7 @@ class Verdict:
         yield "answers", answers
         yield "acknowledged; given up", f"{tally.acknowledged}; {tally.unanswered}"
         yield "documents; acknowledged", f"{len(tally.promises)}; {required}"
+        yield "events missing in the store", self.forgotten
         yield "lost", self.lost
         yield "duplicates: folder; bucket", f"{doubled['folder']}; {doubled['bucket']}"
         yield "objects written twice", self.rewritten

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.flow.processes import Line, answers, environment, free_port, procfile, until
@@ -118,7 +118,7 @@ class Storm:
         while time.monotonic() < begun + PATIENCE:
             status, event = self._post(promise.name.partition("/")[0], callback)
             if status == 200:
-                self._answered(promise, event, time.monotonic() - begun)
+                self._answered(promise, event, time.monotonic() - begun, binding=_says_ready(callback))
                 return
             if not stubborn:
                 with self._lock:
@@ -137,10 +137,16 @@ class Storm:
             self.tally.statuses[status] += 1
         return status, headers.get("webhook-event", "")
 
-    def _answered(self, promise: Promise, event: str, seconds: float) -> None:
+    def _answered(self, promise: Promise, event: str, seconds: float, *, binding: bool) -> None:
         with self._lock:
             self.tally.acknowledged += 1
             self.tally.events.add(event)
-            self.tally.answered[promise.name] = time.time()
-            self.tally.promises[promise.name] = Promise(name=promise.name, files=promise.files)
             self.tally.longest_wait = max(self.tally.longest_wait, seconds)
+            if binding:
+                self.tally.answered[promise.name] = time.time()
+                self.tally.promises[promise.name] = replace(promise, required=True)
+
+
+def _says_ready(callback: RawRequest) -> bool:
+    """All do but one kind, whose acknowledgement promises no document."""
+    return b"signed_by_one" not in callback.body
