@@ -110,6 +110,11 @@ class Service:
         """What would become of this callback; nothing is kept."""
         return dry_run(self.parties.sources[source], request, now, self.config.service.max_body)
 
+    def unserved(self) -> dict[str, int]:
+        """Jobs by lane where no source or sink of that name is configured."""
+        served = self.parties.lanes()
+        return {lane: jobs for lane, jobs in self.store.lanes().items() if lane not in served}
+
     def app(self) -> Callable[..., Any]:
         service = self.config.service
         watched = Watched(

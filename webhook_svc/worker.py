@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -34,11 +34,16 @@ class Pace:
     job_deadline: float = 3600.0
 
 
+class Stuck(RuntimeError):
+    """A job neither ended nor can be ended: only a new process helps, and the crash budget counts it."""
+
+
 @dataclass(slots=True)
 class Running:
-    """The jobs that this process holds a lease on, by id, since when."""
+    """The jobs that this process holds a lease on, by id, since when; and slots promised for what comes next."""
 
     jobs: dict[str, tuple[Job, float]] = field(default_factory=dict)
+    promised: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, job: Job, since: float) -> None:
@@ -52,6 +57,27 @@ class Running:
     def all(self) -> list[tuple[Job, float]]:
         with self.lock:
             return list(self.jobs.values())
+
+    def free(self, lanes: Mapping[str, int]) -> dict[str, int]:
+        """Slots by lane; the lane that runs least comes first, so that none is served last for ever."""
+        with self.lock:
+            return self._free(lanes)
+
+    def promise(self, lanes: Mapping[str, int]) -> dict[str, int]:
+        """One slot of each of these lanes that has one, out of everybody else's reach until `redeem`."""
+        with self.lock:
+            promised = {lane: 1 for lane, slots in self._free(lanes).items() if slots}
+            self.promised.update(promised)
+            return promised
+
+    def redeem(self, promised: Mapping[str, int]) -> None:
+        with self.lock:
+            self.promised.subtract(promised)
+
+    def _free(self, lanes: Mapping[str, int]) -> dict[str, int]:
+        taken = Counter(job.lane for job, _ in self.jobs.values())
+        by_load = sorted(lanes.items(), key=lambda lane: taken[lane[0]])
+        return {lane: max(slots - taken[lane] - self.promised[lane], 0) for lane, slots in by_load}
 
 
 def worker_name() -> str:
@@ -84,6 +110,7 @@ class Worker:
         self._ended = threading.Event()
         self._log = structlog.get_logger().bind(worker=runner.worker)
         self._swept = -float("inf")
+        self._stuck: list[str] = []
 
     def stop(self) -> None:
         """Nothing more is claimed; `run` returns when what runs is done, or given back after the drain time."""
@@ -91,24 +118,30 @@ class Worker:
         self._store.poke()
 
     def run(self) -> None:
+        """Raises Stuck, after the drain, where a job has outlived its deadline and its lease."""
         for number in range(self._pace.concurrency):
             threading.Thread(target=self._work, name=f"job-{number}", daemon=True).start()
         threading.Thread(target=self._renew, name="renew", daemon=True).start()
         cleaning = threading.Thread(target=self._clean, name="clean", daemon=True)
         cleaning.start()
         self._log.info("worker.started", lanes=sorted(self._lanes))
+        self._name_unserved()
         while not self._stopping.is_set():
             try:
                 self._sweep()
                 claimed = self._claim()
             except StoreUnavailable as error:
                 self._log.warning("store.unavailable", detail=str(error))
+                # Leases that ran out meanwhile are renewed before anybody takes them for those of the dead.
+                self._swept = self._monotonic() + self._pace.lease / 3
                 self._stopping.wait(self._pace.poll)
                 continue
             if not claimed:
                 self._store.wait(self._pace.poll)
         self._drain()
         cleaning.join(CLEANING_STOPS)
+        if self._stuck:
+            raise Stuck(f"jobs that never ended: {', '.join(self._stuck)}")
 
     # --- claiming -------------------------------------------------------------------------------------------------
 
@@ -120,7 +153,7 @@ class Worker:
             return False
         wish = Wish(
             worker=self._runner.worker,
-            lanes=self._free(running),
+            lanes=self._running.free(self._lanes),
             total=room,
             lease=self._pace.lease,
             idle=not running,
@@ -130,20 +163,15 @@ class Worker:
             self._start(job)
         return bool(claims.jobs)
 
-    def _free(self, running: list[Job]) -> dict[str, int]:
-        taken = Counter(job.lane for job in running)
-        return {lane: max(slots - taken[lane], 0) for lane, slots in self._lanes.items()}
-
     def _start(self, job: Job) -> None:
         self._running.add(job, self._monotonic())
         self._todo.put(job)
 
-    def _keep(self, job: Job) -> Mapping[str, int]:
+    def _keep(self, job: Job) -> dict[str, int]:
         """The slots that the deliveries of a fetch may take along; a suspect takes nothing with it."""
-        running = [one for one, _ in self._running.all()]
-        if job.alone or self._stopping.is_set() or len(running) > self._pace.concurrency:
+        if job.alone or self._stopping.is_set() or len(self._running.all()) > self._pace.concurrency:
             return {}
-        return {lane: slots for lane, slots in self._free(running).items() if lane.startswith("sink:") and slots}
+        return self._running.promise({lane: slots for lane, slots in self._lanes.items() if lane.startswith("sink:")})
 
     # --- running --------------------------------------------------------------------------------------------------
 
@@ -152,15 +180,22 @@ class Worker:
             self._run_one(self._todo.get())
 
     def _run_one(self, job: Job) -> None:
-        """A job that could not even be settled is let go: its lease runs out, and it is run alone next time."""
+        """A job that could not even be settled is let go: its lease runs out, and it is tried again."""
         structlog.contextvars.clear_contextvars()
         kept: tuple[Job, ...] = ()
+        promised: dict[str, int] = {}
+
+        def keep() -> dict[str, int]:
+            promised.update(self._keep(job))
+            return promised
+
         try:
-            kept = self._runner.run(job, lambda: self._keep(job))
-        except Exception as error:  # a thread that ends here would hold its slot and its lease for ever
+            kept = self._runner.run(job, keep)
+        except BaseException as error:  # a thread that ends here would hold its slot and its lease for ever
             self._log.error("settle.failed", ref=job.ref, job_stage=job.stage.value, exc_info=error)
         for one in kept:
             self._start(one)
+        self._running.redeem(promised)
         self._running.remove(job)
         self._store.poke()
 
@@ -168,16 +203,25 @@ class Worker:
         """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""
         looked_lost: frozenset[str] = frozenset()
         while not self._ended.wait(self._pace.lease / 3):
-            deadline = self._monotonic() - self._pace.job_deadline
-            mine = [job for job, since in self._running.all() if since > deadline]
+            now = self._monotonic()
+            running = self._running.all()
+            mine = [job for job, since in running if since > now - self._pace.job_deadline]
+            self._give_up(job for job, since in running if since <= now - self._pace.job_deadline - self._pace.lease)
             try:
                 lost = self._store.renew(mine, self._pace.lease) if mine else frozenset()
-            except StoreUnavailable as error:
-                self._log.warning("lease.not_renewed", detail=str(error))
+            except Exception as error:  # whatever it is, without this thread every lease would run out
+                self._log.warning("lease.not_renewed", error=type(error).__name__, detail=_said(error))
                 continue
             for job_id in lost & looked_lost:  # once is no news: a job that was settled a moment ago looks lost too
                 self._log.warning("lease.lost", job_id=job_id)
             looked_lost = lost
+
+    def _give_up(self, jobs: Iterable[Job]) -> None:
+        """Its thread cannot be ended, and its slot is gone: the process makes way for another."""
+        self._stuck = [job.ref for job in jobs]
+        if self._stuck:
+            self._log.critical("worker.stuck", refs=self._stuck, deadline=self._pace.job_deadline)
+            self.stop()
 
     # --- sweeping and stopping ------------------------------------------------------------------------------------
 
@@ -201,15 +245,27 @@ class Worker:
             if self._stopping.wait(self._sweeping.every):
                 return
 
+    def _name_unserved(self) -> None:
+        """Work of sources and sinks that are no longer configured waits for ever: that must be said."""
+        try:
+            unserved = {lane: jobs for lane, jobs in self._store.lanes().items() if lane not in self._lanes}
+        except StoreUnavailable:
+            return  # the loop will say so
+        if unserved:
+            self._log.warning("lanes.unserved", jobs=unserved, detail="no such source or sink is configured")
+
     def _drain(self) -> None:
         until = self._monotonic() + self._pace.drain
         while (left := until - self._monotonic()) > 0 and self._running.all():
             self._store.wait(min(left, 0.2))
         self._ended.set()
-        unfinished = [job for job, _ in self._running.all()]
-        if unfinished:
-            self._store.give_back(unfinished)
-        self._log.info("worker.stopped", given_back=len(unfinished))
+        unfinished = [job for job, _ in self._running.all() if job.ref not in self._stuck]
+        try:
+            if unfinished:
+                self._store.give_back(unfinished)
+        except StoreUnavailable as error:
+            self._log.warning("drain.not_given_back", detail=str(error), jobs=len(unfinished))
+        self._log.info("worker.stopped", unfinished=len(unfinished))
 
 
 def _said(error: Exception) -> str:

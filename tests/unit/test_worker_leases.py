@@ -34,6 +34,9 @@ class Store:
     def wait(self, _timeout: float) -> None:
         self.over.wait(0.01)
 
+    def lanes(self) -> dict[str, int]:
+        return {}
+
     def poke(self) -> None: ...
 
 

@@ -120,8 +120,11 @@ def check(live: bool, as_json: bool) -> None:
         _print_report(report)
     trouble = _store_trouble(made)
     report["store"] = trouble or "ready"
+    report["unserved"] = {} if trouble else made.unserved()
     if not as_json:
         click.echo(_mark(not trouble, "store", trouble or "reachable, its schema is current"))
+        for lane, jobs in report["unserved"].items():
+            click.echo(f"warning: {jobs} jobs of {plain(lane)} wait for ever: it is not configured")
     report["live"] = list(_ask_sinks(made, quiet=as_json)) if live else []
     if as_json:
         echo_json(report)

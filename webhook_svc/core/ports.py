@@ -284,6 +284,9 @@ class Store(Protocol):
         """Of each hash that is known: does a signing need it, being on its way, waiting for a person, or touched
         since?"""
 
+    def lanes(self) -> Mapping[str, int]:
+        """Jobs by lane, also of lanes that nobody serves."""
+
     def wait(self, timeout: float) -> None:
         """Returns early when new work may have come."""
 

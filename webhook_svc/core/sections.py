@@ -53,7 +53,7 @@ class WorkerSettings:
     concurrency: int = setting("jobs at once in one worker", 32)
     per_lane: int = setting("of them for one source or sink that names no concurrency of its own", 8)
     lease: float = setting("seconds after which the work of a silent worker is taken over", 60.0)
-    drain: float = setting("seconds to finish running jobs after SIGTERM; below the platform's kill", 20.0)
+    drain: float = setting("seconds to finish running jobs after SIGTERM; below the platform's kill", 15.0)
     poll: float = setting("seconds between looks for work where nothing wakes us", 1.0)
     job_deadline: float = setting("seconds after which a running job's lease is no longer renewed", 3600.0)
 
@@ -134,13 +134,15 @@ class SourceKeys:
     provider: str = setting("which provider's code or profile understands the sender")
     sinks: tuple[str, ...] = setting("where its documents go", ())
     parts: tuple[Part, ...] = setting("what is fetched of a signing", ("document", "certificate"))
-    wait_for_parts: float = setting("seconds a delivery waits for parts that come later", 600.0)
+    wait_for_parts: float = setting(
+        "seconds, from the first event on, that a delivery waits for parts that come later", 600.0
+    )
     tokens: tuple[Secret, ...] = setting("if set, callbacks come to /hooks/<source>/<token>", ())
     concurrency: int | None = setting("jobs at once; unset: [worker] per_lane", None)
 
     def __post_init__(self) -> None:
-        if not self.parts or not 0 <= self.wait_for_parts < math.inf:
-            raise ValueError("at least one part, and wait_for_parts from 0")
+        if "document" not in self.parts or not 0 <= self.wait_for_parts < math.inf:
+            raise ValueError("the document among the parts, and wait_for_parts from 0")
         if len(set(self.sinks)) < len(self.sinks):
             raise ValueError("each sink once")
         if self.concurrency is not None and self.concurrency < 1:

@@ -57,10 +57,9 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """`drain` asks the worker to take nothing more until it is idle: a job that may kill its worker waits."""
+    """The jobs that are this worker's now; none while it must become idle for one that may kill its worker."""
 
     jobs: tuple[Job, ...] = ()
-    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +90,12 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closed:
-    """The event asks for nothing. Signings in `ended` finished without a document: they are looked at no more."""
+    """The event asks for nothing. Of the signings in `concerns` it says that they ended: their fetch looks at once."""
 
     type: str
     sender_id: str
     reason: str
-    ended: tuple[DocumentRef, ...] = ()
+    concerns: tuple[DocumentRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +104,8 @@ class Fetched:
 
     `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
     `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
-    `more` are further signings the provider named.
+    `more` are further signings the provider named; those that exist already are left as they are.
+    `note` says why lacking parts were not even looked at.
     """
 
     wanted: int
@@ -116,6 +116,7 @@ class Fetched:
     lacking: tuple[str, ...] = ()
     look_again: float | None = None
     more: tuple[DocumentRef, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from ..core.ids import digest, new_id
 from ..core.names import safe_name
 from ..core.template import Field
-from ..core.types import DocumentRef, Part
+from ..core.types import DOCUMENT, DocumentRef, Part
 from ..core.work import NewDelivery
 from .parties import Target
 
 MANIFEST = "manifest.json"
+MANIFEST_KIND = "manifest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ def delivery_of(bundle: Bundle, target: Target, now: float) -> NewDelivery:
     paths: list[str] = []
     for part in bundle.parts:
         paths.append(_path(bundle, target, delivery_id, part, paths))
-    index = Part(kind="manifest", name=MANIFEST, sha256=digest(delivery_id).hex(), size=0)
+    index = Part(kind=MANIFEST_KIND, name=MANIFEST, sha256=digest(delivery_id).hex(), size=0)
     return NewDelivery(
         id=delivery_id,
         sink=target.name,
@@ -76,9 +77,14 @@ def _manifest(bundle: Bundle, paths: Sequence[str]) -> bytes:
 
 
 def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: Iterable[str]) -> str:
-    """The part's path below the sink's root: safe segments, never one that this bundle uses already."""
+    """The part's path below the sink's root: safe segments, never one that this bundle uses already.
+
+    What the template does not say (round, version, which part) stands in the file name or, where the template has no
+    file name either, in its last segment: two files of one signing never meet.
+    """
     names = {field.name for field in target.path.fields}
-    filename = _marked(part.name, bundle, names)
+    marks = _marks(bundle, names, part)
+    filename = _inserted(part.name, marks)
 
     def value(field: Field) -> str:
         if field.name == "completed":
@@ -86,9 +92,10 @@ def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: I
         return segment(_text(field, bundle, target, delivery_id, part, filename))
 
     path = "/".join(safe_name(one) for one in target.path.render(value).split("/") if one)
-    if "filename" not in names and "part" not in names and part.kind != "document":
-        path = _inserted(path, f".{part.kind}", ".json" if part.kind == "manifest" else "")
-    return _free(path, set(taken))
+    if "filename" not in names:
+        kind = "" if "part" in names or part.kind == DOCUMENT else f".{part.kind}"
+        path = _inserted(path, kind + marks, ".json" if part.kind == MANIFEST_KIND else "")
+    return _free(path, taken)
 
 
 def named_apart(parts: Iterable[Part], taken: set[str]) -> tuple[Part, ...]:
@@ -126,16 +133,15 @@ def _text(field: Field, bundle: Bundle, target: Target, delivery_id: str, part: 
     return text[: int(field.detail[1:])] if field.detail.startswith(".") else text
 
 
-def _marked(name: str, bundle: Bundle, names: set[str]) -> str:
-    """What the template does not say stands in the file name: round, version, supplement (of the manifest)."""
+def _marks(bundle: Bundle, names: set[str], part: Part) -> str:
     marks = ""
     if bundle.ref.round and "round" not in names:
-        marks += f".{safe_name(bundle.ref.round, limit=60)}"
+        marks += f".{segment(bundle.ref.round)}"
     if bundle.version > 1 and "version" not in names:
         marks += f".v{bundle.version}"
-    if bundle.supplement and name == MANIFEST:
+    if bundle.supplement and part.kind == MANIFEST_KIND:
         marks += f".supplement-{bundle.supplement}"
-    return _inserted(name, marks)
+    return marks
 
 
 def _inserted(path: str, mark: str, ending: str = "") -> str:
@@ -147,10 +153,12 @@ def _inserted(path: str, mark: str, ending: str = "") -> str:
     return f"{folder}{slash}{stem}{mark}{ending or dot + suffix}"
 
 
-def _free(path: str, taken: set[str]) -> str:
+def _free(path: str, taken: Iterable[str]) -> str:
+    """Upper and lower case are one name on many disks."""
+    used = {one.casefold() for one in taken}
     number = 2
     free = path
-    while free in taken:
+    while free.casefold() in used:
         free = _inserted(path, f"-{number}")
         number += 1
     return free

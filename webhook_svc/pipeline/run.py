@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from ..core.errors import (
+    ArtifactLost,
     ClaimLost,
     DocumentCheckFailed,
     Held,
@@ -50,8 +51,8 @@ class Runner:
             started=started,
             ended=self.clock(),
             error=type(error).__name__ if error else "",
-            message=_message(error),
-            keep=keep() if isinstance(outcome, Fetched) and outcome.deliveries else {},
+            message=outcome.note if isinstance(outcome, Fetched) else _message(error),
+            keep=keep() if isinstance(outcome, Fetched) else {},
             worker=self.worker,
             lease=self.lease,
         )
@@ -63,7 +64,8 @@ class Runner:
         try:
             return self.stages.run(job), None
         except Exception as error:  # every failure has a fate; one nobody foresaw counts as retryable
-            return fate(error, job, self.policy, self.clock(), self.random), error
+            claimed_at = job.lease_until - self.lease  # by the database's clock, like the job's creation
+            return fate(error, job, self.policy, claimed_at, self.random), error
 
     def _settle(self, settlement: Settlement) -> Settled:
         """The store may be away for a while: the outcome is kept and tried again until the lease is surely over."""
@@ -87,6 +89,8 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
     if isinstance(error, ClaimLost):
         return Again(delay=0.0, waiting=True)  # if the claim is still ours after all, it goes back at no cost
     delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
+    if delay is not None and isinstance(error, ArtifactLost):
+        return Refetch(reason=str(error), delay=delay)
     if delay is not None:
         return Again(delay=delay)
     return Buried(

@@ -112,6 +112,14 @@ def test_a_batch_that_collides_twice_is_run_one_by_one(committer: Committer, dat
     assert [3, 3, 1, 1, 1] == [len(batch) for batch in database.batches]
 
 
+def test_a_row_that_is_locked_fails_only_the_unit_that_needs_it(committer: Committer, database: Recorder) -> None:
+    locked = OperationalError("UPDATE", None, psycopg.errors.LockNotAvailable("lock timeout"))
+    database.failures = [locked, locked]
+    results = crowd(committer, database, [1, 2, 3])
+    assert ("LockNotAvailable: lock timeout", 2, 3) == (str(results[0]), *results[1:])
+    assert [3, 1, 1, 1] == [len(batch) for batch in database.batches]
+
+
 def test_a_database_that_is_full_fails_the_batch_without_trying_each(committer: Committer, database: Recorder) -> None:
     database.failures = [OperationalError("COMMIT", None, psycopg.errors.DiskFull("no space\nDETAIL: a row"))]
     results = crowd(committer, database, [1, 2, 3])

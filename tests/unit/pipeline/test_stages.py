@@ -1,0 +1,221 @@
+"""The fetch stage: what is fetched, what goes out, what waits, and what a person has to decide."""
+
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.errors import Held, NotReady, Permanent, Retryable
+from webhook_svc.core.retry import RetryPolicy
+from webhook_svc.core.template import Template
+from webhook_svc.core.types import DocumentRef, Job, Lacking, Meaning, Part, SourceEvent, Stage
+from webhook_svc.core.work import Closed, Fetched, Haul, Outcome, PartRow, SigningRow
+from webhook_svc.pipeline.parties import Parties, Source, Target
+from webhook_svc.pipeline.stages import Stages
+
+DAY = 86400.0
+
+
+def part(kind: str, content: str = "1") -> Part:
+    return Part(kind=kind, name=f"{kind}.pdf", sha256=content * 64, size=9)
+
+
+DEED, CERTIFICATE = part("document"), part("certificate", "2")
+ROW = SigningRow(
+    id="sgn_1",
+    source="contracts",
+    ref=DocumentRef(id="d1"),
+    state="fetching",
+    wanted=1,
+    fetched=0,
+    change=0,
+    version=0,
+    released=False,
+    created=1000.0,
+    parts=(),
+    supplements=0,
+    undelivered=0,
+)
+LATER = replace(ROW, version=1, fetched=1, wanted=2, parts=(PartRow(part=DEED, version=1, supplement=None),))
+SENT = replace(LATER, parts=(PartRow(part=DEED, version=1, supplement=0),), supplements=1)
+
+
+@dataclass
+class World:
+    """A provider that serves `haul` (or raises it), a vault that lost `lost`, and a clock."""
+
+    haul: Haul | Exception = field(default_factory=lambda: Haul(parts=(DEED, CERTIFICATE)))
+    lost: frozenset[str] = frozenset()
+    now: float = 1000.0
+    wait: float = 600.0
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def fetch(self, _provider: Any, _http: Any, ref: DocumentRef, *, check: bool = True) -> Haul:  # noqa: ARG002
+        self.asked.append(ref.parts)
+        if isinstance(self.haul, Exception):
+            raise self.haul
+        return self.haul
+
+    def run(self, row: SigningRow) -> Fetched:
+        outcome = self.stages(row).fetch(job())
+        assert isinstance(outcome, Fetched)
+        return outcome
+
+    def stages(self, row: SigningRow) -> Stages:
+        store: Any = SimpleNamespace(signing=lambda _id: row)
+        vault: Any = SimpleNamespace(has=lambda sha256: sha256 not in self.lost)
+        fetcher: Any = self
+        nothing: Any = SimpleNamespace()
+        source = Source(
+            name="contracts",
+            provider=nothing,
+            scheme=nothing,
+            http=nothing,
+            sinks=("archive",),
+            wait_for_parts=self.wait,
+        )
+        target = Target(name="archive", sink=nothing, path=Template.parse("{document}/{filename}"))
+        parties = Parties(sources={"contracts": source}, sinks={"archive": target})
+        return Stages(
+            parties=parties, store=store, vault=vault, fetcher=fetcher, policy=self.policy, clock=lambda: self.now
+        )
+
+
+def job() -> Job:
+    return Job(id="job_1", lane="source:contracts", stage=Stage.FETCH, ref="sgn_1", claim=1, tries=0, created=1000.0)
+
+
+def kinds(outcome: Fetched) -> list[list[str]]:
+    return [[one.kind for one in delivery.parts] for delivery in outcome.deliveries]
+
+
+def test_everything_at_once_is_one_bundle_with_the_document_first() -> None:
+    outcome = World(haul=Haul(parts=(CERTIFICATE, DEED))).run(ROW)
+
+    assert [["document", "certificate"]] == kinds(outcome)
+    assert (1, None, ()) == (outcome.version, outcome.look_again, outcome.lacking)
+
+
+def test_a_bundle_waits_for_its_certificate_but_not_beyond_its_time() -> None:
+    world = World(haul=Haul(parts=(DEED,), lacking=(Lacking(part="certificate", reason="not yet"),)), wait=3.0)
+    outcome = world.run(ROW)
+
+    assert ([], (DEED,), 3.0) == (kinds(outcome), outcome.parts, outcome.look_again)
+
+
+def test_when_the_time_is_over_the_document_goes_without_it_and_the_look_goes_on() -> None:
+    world = World(haul=Haul(lacking=(Lacking(part="certificate", reason="not yet"),)), now=1601.0)
+    outcome = world.run(LATER)
+
+    assert [("certificate",)] == world.asked
+    assert [["document"]] == kinds(outcome)
+    assert ("certificate",) == outcome.deliveries[0].missing
+    assert outcome.look_again is not None
+
+
+@pytest.mark.parametrize("error", [NotReady("503"), Retryable("500"), Permanent("402")])
+def test_trouble_with_a_lacking_part_never_keeps_the_document_from_going_out(error: Exception) -> None:
+    outcome = World(haul=error, now=1601.0).run(LATER)
+
+    assert [["document"]] == kinds(outcome)
+    assert str(error) == outcome.note
+
+
+def test_a_wait_longer_than_the_patience_for_files_ends_with_the_patience() -> None:
+    world = World(haul=Haul(), now=1000.0 + 4 * DAY, wait=7 * DAY)
+    outcome = world.run(LATER)
+
+    assert ([["document"]], None) == (kinds(outcome), outcome.look_again)
+
+
+def test_a_part_that_comes_later_is_a_supplement_that_never_sends_the_document_again() -> None:
+    outcome = World(haul=Haul(parts=(CERTIFICATE,))).run(SENT)
+
+    assert [["certificate"]] == kinds(outcome)
+    assert 1 == outcome.deliveries[0].supplement
+
+
+def test_no_document_yet_is_not_ready_even_where_a_certificate_is_there() -> None:
+    with pytest.raises(NotReady, match="still signing"):
+        World(haul=Haul(parts=(CERTIFICATE,), lacking=(Lacking(part="document", reason="still signing"),))).run(ROW)
+
+
+def test_a_change_with_other_bytes_is_a_version_of_its_own() -> None:
+    other = part("document", "3")
+    outcome = World(haul=Haul(parts=(other, CERTIFICATE))).run(replace(SENT, change=2))
+
+    assert (2, (other, CERTIFICATE)) == (outcome.version, outcome.parts)
+    assert [["document", "certificate"]] == kinds(outcome)
+
+
+def test_a_change_that_changed_nothing_sends_nothing() -> None:
+    both = replace(SENT, change=2, parts=(*SENT.parts, PartRow(part=CERTIFICATE, version=1, supplement=0)))
+    outcome = World().run(both)
+
+    assert (1, [], ()) == (outcome.version, kinds(outcome), outcome.parts)
+
+
+def test_lost_bytes_are_fetched_again_while_a_delivery_needs_them() -> None:
+    world = World(haul=Haul(parts=(DEED, CERTIFICATE)), lost=frozenset({DEED.sha256}))
+    outcome = world.run(replace(SENT, undelivered=1))
+
+    assert [("certificate", "document")] == world.asked
+    assert [["certificate"]] == kinds(outcome)
+
+
+def test_other_bytes_without_a_change_are_held() -> None:
+    world = World(haul=Haul(parts=(part("document", "9"),)), lost=frozenset({DEED.sha256}))
+    with pytest.raises(Held, match="other bytes for document"):
+        world.run(replace(SENT, undelivered=1))
+
+
+def test_trouble_while_lost_bytes_are_fetched_again_is_not_passed_over() -> None:
+    world = World(haul=Retryable("500"), lost=frozenset({DEED.sha256}))
+    with pytest.raises(Retryable):
+        world.run(replace(SENT, undelivered=1))
+
+
+@pytest.mark.parametrize(("lost", "version"), [(False, 1), (True, 2)])
+def test_an_audit_trail_alone_makes_no_version_unless_its_bytes_are_gone(lost: bool, version: int) -> None:
+    old, grown = part("audit", "4"), part("audit", "5")
+    row = replace(SENT, change=2, undelivered=1, parts=(*SENT.parts, PartRow(part=old, version=1, supplement=0)))
+    world = World(haul=Haul(parts=(DEED, grown)), lost=frozenset({old.sha256} if lost else ()))
+
+    assert version == world.run(row).version
+
+
+@pytest.mark.parametrize(
+    ("meanings", "expected"),
+    [((Meaning.READY,), "Parsed"), ((Meaning.TERMINAL,), "Closed"), ((Meaning.OTHER,), "Closed"), ((), "Closed")],
+)
+def test_what_a_callback_asks_for(meanings: tuple[Meaning, ...], expected: str) -> None:
+    outcome = parsed([SourceEvent(type="t", meaning=one, documents=(DocumentRef(id="d1"),)) for one in meanings])
+
+    assert expected == type(outcome).__name__
+
+
+def test_a_callback_that_is_ready_but_names_no_document_says_so() -> None:
+    outcome = parsed([SourceEvent(type="t", meaning=Meaning.READY)])
+
+    assert isinstance(outcome, Closed)
+    assert "it names no document" == outcome.reason
+
+
+def test_a_callback_that_is_not_understood_is_a_dead_letter() -> None:
+    with pytest.raises(Permanent, match="not understood"):
+        parsed(ValueError("no JSON"))
+
+
+def parsed(said: list[SourceEvent] | ValueError) -> Outcome:
+    def parse(_request: object) -> list[SourceEvent]:
+        if isinstance(said, ValueError):
+            raise said
+        return said
+
+    stages = World().stages(ROW)
+    provider: Any = SimpleNamespace(parse=parse)
+    source = replace(stages.parties.sources["contracts"], provider=provider)
+    store: Any = SimpleNamespace(event=lambda _id: SimpleNamespace(source="contracts", request=None))
+    return replace(stages, store=store, parties=Parties(sources={"contracts": source}, sinks={})).parse(job())

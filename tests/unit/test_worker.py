@@ -1,0 +1,170 @@
+"""A worker keeps to its slots, serves every lane, and makes way for another process where a job never ends."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.errors import StoreUnavailable
+from webhook_svc.core.types import Job, Stage
+from webhook_svc.core.work import Claims, Wish
+from webhook_svc.worker import Pace, Running, Stuck, Worker
+
+
+def job(number: int, lane: str = "sink:a", *, alone: bool = False) -> Job:
+    ref = f"dlv_{number}"
+    return Job(id=f"job_{number}", lane=lane, stage=Stage.DELIVER, ref=ref, claim=1, tries=0, alone=alone)
+
+
+@dataclass
+class Store:
+    """Hands out the jobs that fit a wish, and remembers what was asked of it."""
+
+    waiting: list[Job] = field(default_factory=list)
+    wishes: list[Wish] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    known: dict[str, int] = field(default_factory=dict)
+    away: bool = False
+    woken: threading.Event = field(default_factory=threading.Event)
+
+    def claim(self, wish: Wish) -> Claims:
+        self.wishes.append(wish)
+        taken = [one for one in self.waiting if wish.lanes.get(one.lane, 0)][: min(wish.total, 1)]
+        self.waiting = [one for one in self.waiting if one not in taken]
+        return Claims(jobs=tuple(taken))
+
+    def give_back(self, jobs: Iterable[Job]) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        self.returned += [one.id for one in jobs]
+
+    def renew(self, _jobs: Iterable[Job], _lease: float) -> frozenset[str]:
+        return frozenset()
+
+    def lanes(self) -> dict[str, int]:
+        return self.known
+
+    def wait(self, timeout: float) -> None:
+        self.woken.wait(min(timeout, 0.01))
+        self.woken.clear()
+
+    def poke(self) -> None:
+        self.woken.set()
+
+
+Run = Callable[[Job, Callable[[], Mapping[str, int]]], tuple[Job, ...]]
+
+
+def made(store: Store, run: Run, lanes: Mapping[str, int], **pace: float) -> Worker:
+    sweep: Any = SimpleNamespace(sweep=dict, clean=lambda _stopped: {}, every=60.0)
+    runner: Any = SimpleNamespace(worker="w1", run=run)
+    port: Any = store
+    chosen: Any = {"concurrency": 4, "lease": 0.05, "poll": 0.01, "drain": 0.1, **pace}
+    return Worker(port, runner, sweep, lanes, Pace(**chosen))
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    """Holds jobs up; opened at the end, so that no thread outlives its test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def held(gate: threading.Event) -> Run:
+    def run(_job: Job, _keep: object) -> tuple[Job, ...]:
+        gate.wait(30)
+        return ()
+
+    return run
+
+
+def test_a_job_that_never_ends_ends_the_process_and_is_not_given_back(gate: threading.Event) -> None:
+    store = Store(waiting=[job(1), job(2)])
+
+    def run(one: Job, _keep: object) -> tuple[Job, ...]:
+        if one.id == "job_1":
+            gate.wait(30)
+        return ()
+
+    with pytest.raises(Stuck, match="dlv_1"):
+        made(store, run, {"sink:a": 2}, job_deadline=0.05).run()
+    assert [] == store.returned
+
+
+def test_what_runs_at_the_end_of_the_drain_is_given_back(gate: threading.Event) -> None:
+    store = Store(waiting=[job(1)])
+    worker = made(store, held(gate), {"sink:a": 1}, lease=60.0)
+    started = threading.Thread(target=worker.run)
+    started.start()
+    while not store.wishes or store.waiting:
+        store.woken.wait(0.01)
+    worker.stop()
+    started.join(10)
+
+    assert ["job_1"] == store.returned
+
+
+def test_a_store_that_is_away_at_the_end_ends_the_drain_all_the_same(gate: threading.Event) -> None:
+    store = Store(waiting=[job(1)], away=True)
+    worker = made(store, held(gate), {"sink:a": 1}, lease=60.0)
+    started = threading.Thread(target=worker.run)
+    started.start()
+    while not store.wishes or store.waiting:
+        store.woken.wait(0.01)
+    worker.stop()
+    started.join(10)
+
+    assert not started.is_alive()
+
+
+def test_a_plugin_that_exits_does_not_take_its_slot_along(capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(waiting=[job(1), job(2)])
+    done = threading.Event()
+
+    def run(one: Job, _keep: object) -> tuple[Job, ...]:
+        if one.id == "job_1":
+            raise SystemExit(3)
+        done.set()
+        return ()
+
+    worker = made(store, run, {"sink:a": 1}, concurrency=1)
+    started = threading.Thread(target=worker.run)
+    started.start()
+    assert done.wait(10)
+    worker.stop()
+    started.join(10)
+
+    assert "settle.failed" in capsys.readouterr().out
+
+
+def test_lanes_with_work_that_nobody_serves_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    worker = made(Store(known={"sink:gone": 3, "sink:a": 1}), lambda _job, _keep: (), {"sink:a": 1})
+    worker.stop()
+    worker.run()
+    said = capsys.readouterr().out
+
+    assert "lanes.unserved" in said
+    assert "sink:gone" in said
+
+
+def test_the_lane_that_runs_least_is_asked_for_first() -> None:
+    running = Running()
+    running.add(job(1, "source:a"), 0.0)
+
+    assert ["source:b", "sink:a", "source:a"] == list(running.free({"source:a": 8, "source:b": 8, "sink:a": 8}))
+
+
+def test_a_promised_slot_is_out_of_everybody_elses_reach() -> None:
+    running, lanes = Running(), {"sink:a": 1, "sink:b": 2}
+    first = running.promise(lanes)
+    second = running.promise(lanes)
+
+    assert ({"sink:a": 1, "sink:b": 1}, {"sink:b": 1}) == (first, second)
+    assert {"sink:a": 0, "sink:b": 0} == running.free(lanes)
+    running.redeem(first)
+    running.redeem(second)
+    assert lanes == running.free(lanes)
