@@ -16,7 +16,6 @@ _OUTCOMES: Final = {
     "refetch": "fetched again",
     "late": "too late",
     "expired": "worker lost",
-    "returned": "given back",
     "replay": "replayed",
 }
 

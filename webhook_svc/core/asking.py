@@ -23,13 +23,17 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayOrder:
-    """`release` lets held work go, `again` repeats finished work; `reason` is written beside each."""
+    """`release` lets held work go, `again` repeats finished work; `reason` is written beside each.
+
+    `lanes` are those of the configured sources and sinks; work of another lane is refused. None: all are taken.
+    """
 
     ids: tuple[str, ...]
     release: bool = False
     again: bool = False
     reason: str = ""
     dry_run: bool = False
+    lanes: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

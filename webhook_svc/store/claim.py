@@ -10,6 +10,10 @@ from ..core.work import Claims, Wish
 from .engine import Tx
 from .tables import is_state, job
 
+SUSPECT_EXPIRIES = 2
+"""A job that lost its worker this often runs alone from then on. Once proves nothing: a worker that is killed loses
+all its jobs."""
+
 COLUMNS = (
     job.c.id,
     job.c.lane,
@@ -62,7 +66,7 @@ def as_job(row: Any) -> Job:
         waits=row.waits,
         created=row.created,
         lease_until=row.lease_until or 0.0,
-        alone=row.expiries > 0,
+        alone=row.expiries >= SUSPECT_EXPIRIES,
     )
 
 
@@ -73,15 +77,16 @@ def _changed(tx: Tx, claimed: Job, **values: Any) -> bool:
 
 
 def _claim(tx: Tx, wish: Wish) -> Claims:
-    """A suspect runs alone in its process: an idle worker takes one and nothing beside it, a busy one drains first."""
+    """A suspect runs alone in its process: an idle worker takes one and nothing beside it, a busy one takes nothing
+    until it is idle."""
     lanes = {lane: slots for lane, slots in wish.lanes.items() if slots > 0}
     if _due(tx.connection, "suspect", wish.lanes, tx.now):
         if not wish.idle:
-            return Claims(drain=True)
+            return Claims()
         for lane in lanes:
             suspects = take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease)
             if suspects:
-                return Claims(jobs=tuple(suspects), drain=True)
+                return Claims(jobs=tuple(suspects))
     jobs: list[Job] = []
     for lane, slots in lanes.items():
         room = min(slots, wish.total - len(jobs))

@@ -21,6 +21,9 @@ from .engine import Database, Tx
 MAX_UNITS = 64
 MAX_BYTES = 4 * 1024 * 1024
 
+_COLLIDED = ("40001", "40P01")
+_LOCKED = "55P03"
+
 Batch = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 """Executes items of one kind in a transaction; one result per item, an exception instance fails only that item."""
 
@@ -180,20 +183,21 @@ def _execute(tx: Tx, units: Sequence[Unit]) -> list[Any]:
 def _worth_repeating(error: Exception) -> bool:
     """A deadlock, a serialisation failure, or a connection that had died while it was idle. Units may be repeated:
     an accept finds its own key, a settle its job gone, and an unseen claim runs out."""
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or _collided(error))
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _sqlstate(error) in _COLLIDED)
 
 
-def _collided(error: DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
 
 
 def _unavailable(error: Exception) -> bool:
-    """The database itself is away, full or locked: trying the units one by one would only take longer."""
+    """The database itself is away, full or locked: trying the units one by one would only take longer. A row that
+    somebody else keeps locked is the matter of the unit that needs it."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, OSError)
     if error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError | InterfaceError) and not _collided(error)
+    return isinstance(error, OperationalError | InterfaceError) and _sqlstate(error) not in (*_COLLIDED, _LOCKED)
 
 
 def _fail(units: Sequence[Unit], error: Exception) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +15,12 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import QueuePool
 
 CHANNEL = "webhook_svc"
-_STATEMENT_TIMEOUT_MS = "20000"
+# A process that vanished inside its transaction keeps its row locks until the server ends its session; who meets them
+# gives up soon, so that the writes behind it go on.
 _BEGIN = (
-    "SELECT extract(epoch FROM clock_timestamp())::float8,"
-    " set_config('synchronous_commit', 'on', true), set_config('statement_timeout', %s, true)"
+    "SELECT extract(epoch FROM clock_timestamp())::float8, set_config('synchronous_commit', 'on', true),"
+    " set_config('statement_timeout', '20000', true), set_config('lock_timeout', '3000', true),"
+    " set_config('idle_in_transaction_session_timeout', '20000', true)"
 )
 
 
@@ -29,7 +31,6 @@ class Tx:
     connection: Connection
     now: float
     made_work: bool = False
-    _after: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Database(Protocol):
@@ -142,6 +143,7 @@ class SqliteDatabase:
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=32,
+            hide_parameters=True,
             connect_args={"check_same_thread": False, "timeout": 5.0},
         )
         sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -174,10 +176,14 @@ class PostgresDatabase:
             "tcp_user_timeout": 20_000,
             "application_name": "webhook_svc",
         }
-        self._writer = sa.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=10, connect_args=options)
-        self.reader = sa.create_engine(
-            url, pool_size=1, max_overflow=0, pool_timeout=20, connect_args=options, isolation_level="AUTOCOMMIT"
-        )
+        common: dict[str, Any] = {
+            "pool_size": 1,
+            "max_overflow": 0,
+            "hide_parameters": True,
+            "connect_args": options,
+        }
+        self._writer = sa.create_engine(url, pool_timeout=10, **common)
+        self.reader = sa.create_engine(url, pool_timeout=20, isolation_level="AUTOCOMMIT", **common)
         self._listen_url = url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     @contextmanager
@@ -187,7 +193,7 @@ class PostgresDatabase:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         with self._writer.begin() as connection:
-            now = connection.exec_driver_sql(_BEGIN, (_STATEMENT_TIMEOUT_MS,)).scalar_one()
+            now = connection.exec_driver_sql(_BEGIN).scalar_one()
             tx = Tx(connection, self._clock() if self._clock else float(now))
             yield tx
             if tx.made_work:

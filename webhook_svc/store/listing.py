@@ -180,6 +180,11 @@ def _value(key: str, value: Any) -> Any:
     return value
 
 
+def lanes(connection: Connection) -> dict[str, int]:
+    jobs = sa.select(job.c.lane, sa.func.count()).group_by(job.c.lane)
+    return {row[0]: row[1] for row in connection.execute(jobs)}
+
+
 def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}

@@ -20,11 +20,12 @@ def migrate(database: SqliteDatabase | PostgresDatabase) -> str:
     """Brings the schema to HEAD in one transaction. A sentence on what was done."""
     with database.lock(), database.write() as tx:
         if tx.connection.dialect.name == "postgresql":
-            tx.connection.execute(sa.text("SELECT set_config('statement_timeout', '0', true)"))
+            patient = "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)"
+            tx.connection.execute(sa.text(patient))
             tx.connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         before = _revision(tx.connection)
-        if before == HEAD:
-            return f"the schema is at {HEAD} already"
+        if _serves(before):
+            return f"the schema is at {before} already"
         config = alembic_config()
         config.attributes["connection"] = tx.connection
         command.upgrade(config, HEAD)
@@ -32,15 +33,20 @@ def migrate(database: SqliteDatabase | PostgresDatabase) -> str:
 
 
 def missing(connection: Connection) -> str:
-    """ "" where the schema is the one this code needs, else a sentence."""
+    """ "" where the schema serves this code, else a sentence."""
     found = _revision(connection)
-    return "" if found == HEAD else f"the schema is at {found or 'nothing'}, run `webhook-svc migrate` ({HEAD})"
+    return "" if _serves(found) else f"the schema is at {found or 'nothing'}, run `webhook-svc migrate` ({HEAD})"
 
 
 def alembic_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     return config
+
+
+def _serves(revision: str | None) -> bool:
+    """A newer schema does: during a deploy the processes of the old release go on beside those of the new one."""
+    return revision is not None and revision.isdecimal() and int(revision) >= int(HEAD)
 
 
 def _revision(connection: Connection) -> str | None:

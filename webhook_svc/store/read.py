@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..core.errors import Permanent
-from ..core.types import DocumentRef, Job, Part
+from ..core.types import Job, Part
 from ..core.work import DeliveryRow, EventRow, PartRow, SigningRow
 from .codec import load_bundle, load_ref, load_request
 from .tables import delivery, event, job, part, payload, signing
@@ -94,10 +94,6 @@ def needed(connection: Connection, hashes: Collection[str], since: float) -> dic
         .group_by(part.c.sha256)
     )
     return {bytes(sha256).hex(): bool(alive) for sha256, alive in connection.execute(query)}
-
-
-def ref_of(connection: Connection, signing_id: str) -> DocumentRef:
-    return load_ref(connection.execute(sa.select(signing.c.ref).where(signing.c.id == signing_id)).scalar_one())
 
 
 def _parts(connection: Connection, signing_id: str, version: int) -> tuple[PartRow, ...]:

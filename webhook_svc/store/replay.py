@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.asking import Replayed, ReplayOrder
+from ..core.errors import DocumentCheckFailed
 from ..core.ids import storable
 from ..core.types import Stage, sink_lane, source_lane
 from .accept import insert_jobs
@@ -26,7 +27,7 @@ def _one(tx: Tx, order: ReplayOrder, some_id: str) -> Replayed:
     row = tx.connection.execute(query.with_for_update(key_share=True)).mappings().first()
     if row is None:
         return Replayed(id=some_id, ok=False, what="unknown id")
-    obstacle = _obstacle(str(row["state"]), order) or _lack(tx, stage, some_id)
+    obstacle = _unserved(stage, row, order) or _obstacle(str(row["state"]), order) or _lack(tx, stage, some_id)
     if obstacle:
         return Replayed(id=some_id, ok=False, what=obstacle)
     if order.dry_run:
@@ -34,6 +35,12 @@ def _one(tx: Tx, order: ReplayOrder, some_id: str) -> Replayed:
     act(tx, row)
     _record(tx, stage, some_id, order, str(row["state"]))
     return Replayed(id=some_id, ok=True, what=f"will {stage.value} it again (was {row['state']})")
+
+
+def _unserved(stage: Stage, row: Any, order: ReplayOrder) -> str:
+    party = "sink" if stage is Stage.DELIVER else "source"
+    lane = sink_lane(row["sink"]) if stage is Stage.DELIVER else source_lane(row["source"])
+    return "" if order.lanes is None or lane in order.lanes else f"its {party} {row[party]!r} is not configured"
 
 
 def _obstacle(state: str, order: ReplayOrder) -> str:
@@ -60,13 +67,21 @@ def _replay_event(tx: Tx, row: Any) -> None:
 
 def _replay_signing(tx: Tx, row: Any) -> None:
     """What was held, or is asked for once more, may come with other bytes: they become a version of their own."""
-    raise_wanted(tx, row["id"], row["source"], changed=row["state"] in ("held", "complete"))
-    released = row["state"] == "held"
+    was_held = row["state"] == "held"
+    raise_wanted(tx, row["id"], row["source"], changed=was_held or row["state"] == "complete")
+    released = was_held and _failed_check(tx, row["id"])
     tx.connection.execute(signing.update().where(signing.c.id == row["id"]).values(released=released, reason=""))
-    if released:
+    if was_held:
         held = sa.select(delivery).where(delivery.c.signing_id == row["id"], delivery.c.state == "held")
         for one in tx.connection.execute(held).mappings().all():
             _replay_delivery(tx, one)
+
+
+def _failed_check(tx: Tx, signing_id: str) -> bool:
+    """Was it held because its document was not what it should be? Who releases other bytes still wants them checked."""
+    held = sa.select(attempt.c.error).where(attempt.c.ref == signing_id, attempt.c.outcome == "held")
+    error = tx.connection.execute(held.order_by(attempt.c.id.desc()).limit(1)).scalar()
+    return error == DocumentCheckFailed.__name__
 
 
 def _replay_delivery(tx: Tx, row: Any) -> None:

@@ -4,6 +4,7 @@ A settle whose claim was lost records its attempt as `late`, with its receipt, a
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -27,11 +28,12 @@ from .claim import take
 from .codec import dump, dump_receipt
 from .engine import Tx
 from .signings import (
-    end_signing,
+    add_signing,
     hold_deliveries,
     insert_deliveries,
     insert_parts,
     lock_signing,
+    look_now,
     raise_wanted,
     signing_key,
     wake_deliveries,
@@ -54,9 +56,22 @@ def _settle(tx: Tx, item: Settlement) -> Settled:
     if locked is None:
         _record(tx, item, "late")
         return Settled(ours=False)
+    item = _or_overtaken(tx, item)
     apply(item.outcome, tx, item)
     _record(tx, item, _word(item.outcome))
     return Settled(ours=True, kept=_keep(tx, item))
+
+
+def _or_overtaken(tx: Tx, item: Settlement) -> Settlement:
+    """Lost bytes of an older version are served by nobody: its delivery would go in circles."""
+    if not isinstance(item.outcome, Refetch):
+        return item
+    versions = sa.select(delivery.c.version, signing.c.version.label("newest")).join_from(delivery, signing)
+    row = tx.connection.execute(versions.where(delivery.c.id == item.job.ref)).one()
+    if row.version == row.newest:
+        return item
+    reason = f"version {row.newest} replaced this version {row.version}, and the bytes of this one are gone"
+    return replace(item, outcome=Buried(reason=reason), message=reason)
 
 
 @singledispatch
@@ -77,8 +92,8 @@ def _parsed(outcome: Parsed, tx: Tx, item: Settlement) -> None:
 def _closed(outcome: Closed, tx: Tx, item: Settlement) -> None:
     _finish(tx, item.job)
     source = _close_event(tx, item.job.ref, "ignored", outcome.type, outcome.sender_id, outcome.reason)
-    for ref in sorted(outcome.ended, key=lambda ref: signing_key(source, ref)):
-        end_signing(tx, source, ref, outcome.reason, item.job.ref)
+    for ref in sorted(outcome.concerns, key=lambda ref: signing_key(source, ref)):
+        look_now(tx, source, ref, item.job.ref)
 
 
 @apply.register
@@ -106,12 +121,13 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
             updated=tx.now,
         )
     )
-    for ref in outcome.more:
-        want(tx, row.source, ref, changed=False, event_id=None)
+    for ref in sorted(outcome.more, key=lambda ref: signing_key(row.source, ref)):
+        add_signing(tx, row.source, ref)
     wake_deliveries(tx, signing_id)
-    if again:
-        delay = 0.0 if row.wanted > served else outcome.look_again or 0.0
-        _wait(tx, item.job, delay, tries=0, waits=item.job.waits + 1)
+    if row.wanted > served:
+        _start_over(tx, item.job)
+    elif again:
+        _wait(tx, item.job, outcome.look_again or 0.0, tries=0, waits=item.job.waits + 1)
     else:
         _finish(tx, item.job)
 
@@ -134,19 +150,19 @@ def _delivered(outcome: Delivered, tx: Tx, item: Settlement) -> None:
 
 @apply.register
 def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
-    if _has_ended(tx, item.job):
-        _finish(tx, item.job)
-        return
-    tries, waits = (0, 1) if outcome.waiting else (1, 0)
-    _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits)
+    if outcome.waiting and _asked_again(tx, item.job):
+        _start_over(tx, item.job)
+    else:
+        tries, waits = (0, 1) if outcome.waiting else (1, 0)
+        _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits)
     _explain(tx, item.job, item.message)
 
 
 @apply.register
 def _buried(outcome: Buried, tx: Tx, item: Settlement) -> None:
     """An event that came while the fetch failed may know better: it gets a fetch of its own."""
-    if not outcome.held and _asked_again(tx, item.job) and not _has_ended(tx, item.job):
-        _wait(tx, item.job, 0.0, tries=0, waits=item.job.waits)
+    if not outcome.held and _asked_again(tx, item.job):
+        _start_over(tx, item.job)
         _explain(tx, item.job, outcome.reason)
     else:
         bury(tx, item.job, outcome.reason, held=outcome.held)
@@ -174,8 +190,6 @@ def bury(tx: Tx, buried: Job, reason: str, *, held: bool) -> None:
     if buried.stage is Stage.FETCH:
         lock_signing(tx, buried.ref)
     _finish(tx, buried)
-    if _has_ended(tx, buried):
-        return
     table = SUBJECTS[buried.stage]
     state = "held" if held and buried.stage is not Stage.PARSE else "dead"
     change: dict[str, Any] = {"state": state, "reason": storable(reason)}
@@ -209,15 +223,13 @@ def _keep(tx: Tx, item: Settlement) -> tuple[Job, ...]:
     return tuple(kept)
 
 
-def _has_ended(tx: Tx, fetch: Job) -> bool:
-    """Did the provider say, while this fetch ran, that there will be no document?"""
-    if fetch.stage is not Stage.FETCH:
-        return False
-    return tx.connection.execute(sa.select(signing.c.state).where(signing.c.id == fetch.ref)).scalar() == "ended"
-
-
 def _finish(tx: Tx, done: Job) -> None:
     tx.connection.execute(job.delete().where(job.c.id == done.id))
+
+
+def _start_over(tx: Tx, fetch: Job) -> None:
+    """What was asked for while it ran is looked for at once, and as long as if it were new."""
+    _wait(tx, fetch, 0.0, tries=0, waits=0)
 
 
 def _wait(tx: Tx, waiting: Job, delay: float, *, tries: int, waits: int) -> None:

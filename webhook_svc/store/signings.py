@@ -25,8 +25,16 @@ def lock_signing(tx: Tx, signing_id: str) -> str:
     return str(tx.connection.execute(locked).scalar_one())
 
 
-def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str | None) -> str:
+def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str) -> None:
     """The signing that `ref` names: created with its fetch job, or its `wanted` raised where that has a use."""
+    signing_id, created = add_signing(tx, source, ref)
+    if not created and not _already_linked(tx, signing_id, event_id):
+        _want_again(tx, signing_id, source, changed)
+    _link(tx, signing_id, event_id)
+
+
+def add_signing(tx: Tx, source: str, ref: DocumentRef) -> tuple[str, bool]:
+    """The id of the signing, and whether it is new, with its fetch job; one that is there already stays as it is."""
     key = signing_key(source, ref)
     fresh = {
         "id": new_id("sgn", tx.now),
@@ -44,23 +52,20 @@ def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str 
     signing_id = str(created or tx.connection.execute(sa.select(signing.c.id).where(signing.c.key == key)).scalar_one())
     if created:
         insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
-    elif not _already_linked(tx, signing_id, event_id):
-        _want_again(tx, signing_id, source, changed)
-    if event_id is not None:
-        link = {"signing_id": signing_id, "event_id": event_id}
-        tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
-    return signing_id
+    return signing_id, bool(created)
 
 
 def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None:
-    """One more fetch is asked for: by the job that waits or runs already, or by a new one."""
+    """One more fetch is asked for: by the job that waits or runs already, which gets its whole schedule of looks
+    again, or by a new one."""
     values: dict[str, Any] = {"wanted": signing.c.wanted + 1, "state": "fetching", "updated": tx.now}
     if changed:
         values["change"] = signing.c.wanted + 1
     tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(**values))
+    _wake_fetch(tx, signing_id)
     fetch = job.update().where(job.c.stage == Stage.FETCH.value, job.c.ref == signing_id)
-    tx.connection.execute(fetch.where(job.c.state == "waiting", job.c.waits > 0).values(run_at=tx.now))
-    tx.connection.execute(fetch.where(job.c.state == "running").values(waits=job.c.waits + 1))
+    tx.connection.execute(fetch.where(job.c.state == "running").values(created=tx.now, waits=job.c.waits + 1))
+    tx.connection.execute(fetch.where(job.c.state != "running").values(created=tx.now, waits=0))
     insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
 
 
@@ -78,10 +83,20 @@ def _want_again(tx: Tx, signing_id: str, source: str, changed: bool) -> None:
     raise_wanted(tx, signing_id, source, changed=changed)
 
 
-def _already_linked(tx: Tx, signing_id: str, event_id: str | None) -> bool:
+def _wake_fetch(tx: Tx, signing_id: str) -> None:
+    """A fetch that waits for a file looks now; one that failed keeps its time, for a try is not to be burnt."""
+    waiting = job.c.stage == Stage.FETCH.value, job.c.ref == signing_id, job.c.state == "waiting", job.c.waits > 0
+    if tx.connection.execute(job.update().where(*waiting).values(run_at=tx.now)).rowcount:
+        tx.made_work = True
+
+
+def _link(tx: Tx, signing_id: str, event_id: str) -> None:
+    link = {"signing_id": signing_id, "event_id": event_id}
+    tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
+
+
+def _already_linked(tx: Tx, signing_id: str, event_id: str) -> bool:
     """An event that is parsed again has had its say, unless its signing came to nothing or has nothing yet."""
-    if event_id is None:
-        return False
     link = (
         sa.select(signing.c.state, signing.c.version)
         .join_from(signing, signing_event)
@@ -90,28 +105,19 @@ def _already_linked(tx: Tx, signing_id: str, event_id: str | None) -> bool:
     row = tx.connection.execute(link).first()
     if row is None or (row.state == "fetching" and not row.version):
         return False
-    return row.state not in ("dead", "ended", "partial")
+    return row.state not in ("dead", "partial")
 
 
-def end_signing(tx: Tx, source: str, ref: DocumentRef, reason: str, event_id: str) -> None:
-    """Nothing was fetched and nothing will come: the fetch job goes. A signing that has a document keeps it."""
-    key = signing_key(source, ref)
-    found = tx.connection.execute(
-        sa.select(signing.c.id, signing.c.state, signing.c.version)
-        .where(signing.c.key == key)
-        .with_for_update(key_share=True)
-    ).first()
-    if found is None:
+def look_now(tx: Tx, source: str, ref: DocumentRef, event_id: str) -> None:
+    """The event says that this signing ended. It may be forged or overtaken, so it ends nothing: the fetch of a
+    document that was never served asks the provider, and ends by its answer."""
+    found = sa.select(signing.c.id, signing.c.state, signing.c.version).where(signing.c.key == signing_key(source, ref))
+    row = tx.connection.execute(found.with_for_update(key_share=True)).first()
+    if row is None:
         return
-    link = {"signing_id": found.id, "event_id": event_id}
-    tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
-    if found.state != "fetching" or found.version:
-        return
-    tx.connection.execute(
-        signing.update().where(signing.c.id == found.id).values(state="ended", reason=storable(reason), updated=tx.now)
-    )
-    waiting = job.c.stage == Stage.FETCH.value, job.c.ref == found.id, job.c.state != "running"
-    tx.connection.execute(job.delete().where(*waiting))
+    _link(tx, row.id, event_id)
+    if row.state == "fetching" and not row.version:
+        _wake_fetch(tx, row.id)
 
 
 def insert_parts(tx: Tx, signing_id: str, outcome: Fetched) -> None:

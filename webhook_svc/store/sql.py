@@ -146,6 +146,11 @@ class SqlStore:
         with self._reading() as connection:
             return listing.gauges(connection, self.database.now(connection))
 
+    def lanes(self) -> dict[str, int]:
+        """How many jobs each lane has; a lane without any is not named."""
+        with self._reading() as connection:
+            return listing.lanes(connection)
+
     def refused_request(self, refused_id: str) -> RefusedCallback | None:
         with self._reading() as connection:
             return listing.refused_request(connection, refused_id)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from ..core.types import Job
-from .claim import COLUMNS, as_job
+from .claim import COLUMNS, SUSPECT_EXPIRIES, as_job
 from .engine import Tx
 from .settle import bury
 from .tables import attempt, event, is_state, job, lease, payload
 
 ALONE_EXPIRIES = 3
-"""A job that lost its worker is next run alone; after this many expiries alone it is buried."""
+"""A suspect is buried after this many expiries alone."""
 
 PURGE_BATCH = 1000
 
@@ -65,12 +65,14 @@ def _expire(tx: Tx) -> tuple[int, int]:
     for row in tx.connection.execute(expired).all():
         lost = as_job(row)
         _note_expiry(tx, lost, row.worker)
-        if row.expiries >= ALONE_EXPIRIES:
-            reason = f"its worker died or hung {row.expiries + 1} times while running it, {ALONE_EXPIRIES} times alone"
+        expiries = row.expiries + 1
+        if expiries >= SUSPECT_EXPIRIES + ALONE_EXPIRIES:
+            reason = f"its worker died or hung {expiries} times while running it, {ALONE_EXPIRIES} times alone"
             bury(tx, lost, reason, held=False)
             buried += 1
         else:
-            values = {"state": "suspect", "lease_until": None, "run_at": tx.now, "expiries": job.c.expiries + 1}
+            state = "suspect" if expiries >= SUSPECT_EXPIRIES else "waiting"
+            values = {"state": state, "lease_until": None, "run_at": tx.now, "expiries": expiries}
             tx.connection.execute(job.update().where(job.c.id == lost.id).values(values))
             returned += 1
             tx.made_work = True

@@ -80,7 +80,6 @@ refused = sa.Table(
 # fetching  a fetch job waits or runs
 # complete  every wanted part is fetched (its deliveries may still be on their way)
 # partial   handed on without some wanted part; a later event fetches again
-# ended     the provider says there will be no document
 # dead      fetching was given up; `reason` says why
 # held      a person has to decide; `reason` says what
 signing = sa.Table(
@@ -103,7 +102,7 @@ signing = sa.Table(
     sa.Column("released", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("created", _Time, nullable=False),
     sa.Column("updated", _Time, nullable=False),
-    _states("fetching", "complete", "partial", "ended", "dead", "held"),
+    _states("fetching", "complete", "partial", "dead", "held"),
     sa.CheckConstraint("fetched <= wanted", name="fetched"),
     sa.Index(None, "source", "id"),
     sa.Index(
@@ -170,7 +169,7 @@ delivery = sa.Table(
 )
 
 # waiting  to be claimed when `run_at` is over
-# suspect  its lease expired: it may have killed its worker, so it is claimed to run alone
+# suspect  its lease expired twice: it may have killed its workers, so it is claimed to run alone
 # running  claimed; `claim` is the fencing number, raised by every claim
 # A job disappears when it is settled.
 job = sa.Table(
@@ -218,7 +217,7 @@ job = sa.Table(
 )
 
 # One row per claim that ended, and one per decision of a person (`outcome` = 'replay').
-# outcome: done, again, waiting, dead, held, refetch, late (the claim had been lost), expired, returned, replay
+# outcome: done, again, waiting, dead, held, refetch, late (the claim had been lost), expired, replay
 attempt = sa.Table(
     "attempt",
     metadata,

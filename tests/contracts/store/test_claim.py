@@ -137,13 +137,10 @@ def test_giving_back_what_was_lost_takes_it_from_nobody(life: Any) -> None:
 
 
 def test_a_suspect_that_is_given_back_is_still_run_alone(life: Any) -> None:
-    life.fresh()
-    life.job(Stage.PARSE)
-    _expire(life)
+    _suspect(life)
     life.store.give_back([life.job(Stage.PARSE)])
     life.fresh()
-    claims = life.claim()
-    assert (1, True, True) == (len(claims.jobs), claims.jobs[0].alone, claims.drain)
+    assert [True] == [one.alone for one in life.claim().jobs]
 
 
 def test_holding_ends_with_the_claim_and_with_the_lease(life: Any) -> None:
@@ -157,36 +154,41 @@ def test_holding_ends_with_the_claim_and_with_the_lease(life: Any) -> None:
 # --- crashes ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_suspect_makes_a_busy_worker_drain_and_runs_alone_in_an_idle_one(life: Any) -> None:
-    life.fresh()
-    life.job(Stage.PARSE)
+def test_jobs_that_lost_their_worker_once_run_side_by_side_again(life: Any) -> None:
+    for _ in range(3):
+        life.fresh()
+    life.claim()
     _expire(life)
+    assert [False] * 3 == [one.alone for one in life.claim(idle=False).jobs]
+
+
+def test_a_suspect_makes_a_busy_worker_drain_and_runs_alone_in_an_idle_one(life: Any) -> None:
+    _suspect(life)
     life.fresh()
-    busy = life.claim(idle=False)
-    assert ((), True) == (busy.jobs, busy.drain)
-    idle = life.claim()
-    assert ([True], True) == ([one.alone for one in idle.jobs], idle.drain)
+    assert () == life.claim(idle=False).jobs
+    assert [True] == [one.alone for one in life.claim().jobs]
     assert [False] == [one.alone for one in life.claim(worker="w2").jobs]
 
 
 def test_a_job_is_buried_after_three_expiries_alone_and_no_sooner(life: Any) -> None:
-    life.fresh()
-    for _ in range(3):
+    _suspect(life)
+    for _ in range(2):
         life.job(Stage.PARSE)
         _expire(life)
     assert life.job(Stage.PARSE).alone
     life.clock.advance(61)
     assert {"buried": 1} == life.store.sweep("w9")
     row = life.row(event)
-    assert ("dead", True) == (row["state"], "4 times" in row["reason"])
-    assert ([], 4) == (life.rows(job), len(life.rows(attempt, outcome="expired")))
+    assert ("dead", True) == (row["state"], "5 times" in row["reason"])
+    assert ([], 5) == (life.rows(job), len(life.rows(attempt, outcome="expired")))
 
 
 def test_innocents_of_a_crash_live_on(life: Any) -> None:
     for _ in range(3):
         life.fresh()
-    assert 3 == len(life.claim().jobs)
-    _expire(life)
+    for _ in range(2):
+        assert 3 == len(life.claim().jobs)
+        _expire(life)
     for _ in range(2):
         (innocent,) = life.claim().jobs
         life.settle(innocent, NOTHING)
@@ -200,9 +202,7 @@ def test_innocents_of_a_crash_live_on(life: Any) -> None:
 
 
 def test_a_run_that_ends_pays_the_crash_budget_back(life: Any) -> None:
-    life.fresh()
-    life.job(Stage.PARSE)
-    _expire(life)
+    _suspect(life)
     life.settle(life.job(Stage.PARSE), Again(delay=0))
     assert not life.job(Stage.PARSE).alone
 
@@ -274,6 +274,14 @@ def test_the_database_refuses_a_job_in_an_impossible_state(life: Any, change: di
     life.fresh()
     with pytest.raises(sa.exc.IntegrityError), life.store.database.write() as tx:
         tx.connection.execute(job.update().values(**change))
+
+
+def _suspect(life: Any) -> None:
+    """A job that lost its worker twice."""
+    life.fresh()
+    for _ in range(2):
+        life.job(Stage.PARSE)
+        _expire(life)
 
 
 def _expire(life: Any) -> None:

@@ -109,6 +109,32 @@ def test_one_guilty_unit_of_a_batch_fails_alone(store: SqlStore, at_once: Callab
         assert {"a", "b", "c"} == set(kept)
 
 
+def test_a_row_that_somebody_keeps_locked_fails_only_who_needs_it(
+    life: Any, postgres_url: str, at_once: Callable[..., list[Any]]
+) -> None:
+    with closing(SqlStore(postgres_url, clock=life.clock)) as store:
+        event_id = life.accept(b"locked", store=store).event_id
+        engine = sa.create_engine(normal_url(postgres_url))
+
+        def again(body: bytes) -> Any:
+            try:
+                return life.accept(body, store=store)
+            except StoreUnavailable as error:
+                return str(error)
+
+        with engine.begin() as foreign:
+            foreign.execute(sa.select(event.c.id).where(event.c.id == event_id).with_for_update())
+            results = at_once(*(lambda body=body: again(body) for body in (b"locked", b"one", b"two")))
+        engine.dispose()
+    assert [False, True, True] == ["LockNotAvailable" not in str(one) for one in results]
+
+
+def test_a_transaction_that_is_left_open_is_ended_by_the_server(postgres_url: str) -> None:
+    with closing(SqlStore(postgres_url)) as store, store.database.write() as tx:
+        limit = tx.connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar()
+    assert "20s" == limit
+
+
 def test_a_waiter_gives_up_in_time_and_the_retry_succeeds(life: Any) -> None:
     life.fresh()
     taken, queued = life.event(b"taken"), life.event(b"queued")

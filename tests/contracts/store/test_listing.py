@@ -58,6 +58,13 @@ def test_refused_callbacks_are_listed_without_their_bytes(life: Any) -> None:
     assert not {"body", "request"} & row.keys()
 
 
+def test_jobs_are_counted_by_lane_whoever_serves_it(life: Any, words: Any) -> None:
+    life.accept(source="renamed")
+    life.fetch("d1", deliveries=(words.bundle(), words.bundle(sink="legal")))
+    life.claim("sink:legal")
+    assert {"source:renamed": 1, "sink:archive": 1, "sink:legal": 1} == life.store.lanes()
+
+
 def test_the_story_is_the_same_from_event_signing_and_delivery(life: Any, words: Any) -> None:
     delivery_id = life.deliver("d1")
     story = life.store.timeline(life.row(event)["id"])

@@ -125,14 +125,21 @@ def test_an_event_that_meets_the_burial_of_its_fetch_is_fetched(life: Any, words
 
 
 @ORDERS
-def test_the_end_of_a_signing_that_meets_a_failing_fetch_stands(life: Any, race: Race, swap: bool) -> None:
+def test_a_terminal_event_that_meets_a_fetch_that_waits_or_ends_loses_nothing(
+    life: Any, words: Any, race: Race, swap: bool
+) -> None:
     life.speak("d1")
     fetch = life.job(Stage.FETCH)
     life.fresh()
     parse = life.job(Stage.PARSE)
-    declined = Closed(type="t", sender_id="", reason="declined", ended=(DocumentRef(id="d1"),))
-    race.run(settling(life, fetch, Again(delay=5)), settling(life, parse, declined), swap=swap)
-    assert ("ended", []) == (life.row(signing)["state"], life.rows(job))
+    declined = Closed(type="t", sender_id="", reason="declined", concerns=(DocumentRef(id="d1"),))
+    race.run(settling(life, fetch, Again(delay=5, waiting=True)), settling(life, parse, declined), swap=swap)
+    life.clock.advance(5)
+    again = life.job(Stage.FETCH)
+    life.fresh()
+    parse = life.job(Stage.PARSE)
+    race.run(settling(life, again, words.fetched()), settling(life, parse, declined), swap=swap)
+    assert ("complete", []) == (life.row(signing)["state"], life.rows(job))
 
 
 def test_two_events_of_a_new_signing_at_once_make_one_row_and_one_fetch(life: Any, words: Any, race: Race) -> None:

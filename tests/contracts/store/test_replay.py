@@ -6,7 +6,7 @@ import pytest
 
 from webhook_svc.core.asking import Replayed, ReplayOrder
 from webhook_svc.core.types import Meaning, Stage
-from webhook_svc.core.work import Buried, Closed, Delivered
+from webhook_svc.core.work import Buried, Closed, Delivered, Refetch
 from webhook_svc.store.tables import attempt, delivery, event, job, signing
 
 
@@ -21,10 +21,10 @@ def dead_event(life: Any, words: Any) -> str:  # noqa: ARG001 - one signature
     return event_id
 
 
-def dead_signing(life: Any, words: Any, *, held: bool = False) -> str:  # noqa: ARG001 - one signature
+def dead_signing(life: Any, words: Any, *, held: bool = False, error: str = "") -> str:  # noqa: ARG001 - one signature
     life.speak("d1")
     fetch = life.job(Stage.FETCH)
-    life.settle(fetch, Buried(reason="why", held=held))
+    life.settle(fetch, Buried(reason="why", held=held), error=error)
     return str(fetch.ref)
 
 
@@ -75,8 +75,53 @@ def test_a_released_signing_takes_other_bytes_as_a_change_and_its_deliveries_alo
     assert "held" == life.row(delivery)["state"]
     assert replay(life, fetch.ref, release=True).ok
     found = life.store.signing(fetch.ref)
-    assert ("fetching", True, found.wanted) == (found.state, found.released, found.change)
+    assert ("fetching", found.wanted) == (found.state, found.change)
     assert {Stage.FETCH, Stage.DELIVER} == {one.stage for one in life.claim().jobs}
+
+
+@pytest.mark.parametrize(("error", "released"), [("DocumentCheckFailed", True), ("Held", False), ("Conflict", False)])
+def test_only_the_release_of_a_failed_document_check_lets_the_document_through(
+    life: Any, words: Any, error: str, released: bool
+) -> None:
+    some_id = dead_signing(life, words, held=True, error=error)
+    assert replay(life, some_id, release=True).ok
+    assert released is life.store.signing(some_id).released
+
+
+def test_a_second_hold_for_other_bytes_takes_the_first_release_back(life: Any, words: Any) -> None:
+    some_id = dead_signing(life, words, held=True, error="DocumentCheckFailed")
+    replay(life, some_id, release=True)
+    life.settle(life.job(Stage.FETCH), Buried(reason="other bytes", held=True), error="Held")
+    replay(life, some_id, release=True)
+    assert life.store.signing(some_id).released is False
+
+
+def test_the_delivery_of_a_version_that_a_release_replaced_is_a_dead_letter(life: Any, words: Any) -> None:
+    life.fetch("d1", deliveries=(words.bundle(),))
+    life.settle(life.job(Stage.DELIVER), Refetch(reason="gone"))
+    fetch = life.job(Stage.FETCH)
+    life.settle(fetch, Buried(reason="other bytes", held=True), error="Held")
+    assert replay(life, fetch.ref, release=True).ok
+    life.settle(life.claim("sink:archive").jobs[0], Refetch(reason="gone"))
+    other = words.part("other.pdf")
+    fresh = words.fetched(wanted=4, version=2, parts=(other,), deliveries=(words.bundle(other),))
+    life.settle(life.job(Stage.FETCH), fresh)
+    for one in life.claim("sink:archive").jobs:
+        first = life.store.delivery(one.ref).version == 1
+        life.settle(one, Refetch(reason="gone") if first else Delivered(receipt=words.receipt()))
+    assert {1: "dead", 2: "delivered"} == {row["version"]: row["state"] for row in life.rows(delivery)}
+    assert [] == life.rows(job)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_work_of_a_lane_that_nobody_serves_is_refused_and_says_why(life: Any, words: Any, stage: Stage) -> None:
+    party = "sink 'archive'" if stage is Stage.DELIVER else "source 'contracts'"
+    some_id = DEAD[stage](life, words)
+    elsewhere = frozenset({"source:inhouse", "sink:legal"})
+    assert f"its {party} is not configured" == replay(life, some_id, lanes=elsewhere).what
+    assert replay(life, some_id, lanes=frozenset({"source:contracts", "sink:archive"})).ok
+    assert "it is on its way already" == replay(life, some_id).what
+    assert f"its {party} is not configured" == replay(life, some_id, lanes=elsewhere).what
 
 
 def test_finished_work_is_repeated_only_with_a_reason(life: Any, words: Any) -> None:

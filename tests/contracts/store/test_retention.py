@@ -95,8 +95,8 @@ def test_a_delivery_that_is_repeated_needs_its_bytes_until_it_is_done(life: Any,
 def test_an_end_that_is_told_late_makes_no_signing_need_its_bytes(life: Any, words: Any) -> None:
     life.deliver()
     life.fresh()
-    ended = Closed(type="declined", sender_id="", reason="declined", ended=(DocumentRef(id="d1"),))
-    life.settle(life.job(Stage.PARSE), ended)
+    over = Closed(type="declined", sender_id="", reason="declined", concerns=(DocumentRef(id="d1"),))
+    life.settle(life.job(Stage.PARSE), over)
     assert needed(life, words.part()) is False
 
 

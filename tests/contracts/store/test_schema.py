@@ -28,6 +28,21 @@ def test_a_store_without_its_schema_is_not_ready_and_says_what_to_run(empty_url:
         assert "" == store.ready()
 
 
+def test_a_store_whose_schema_is_newer_is_ready_and_left_as_it_is(empty_url: str) -> None:
+    with closing(SqlStore(empty_url)) as store:
+        store.migrate()
+        _revise(store, "9999")
+        assert ("", "the schema is at 9999 already") == (store.ready(), store.migrate())
+
+
+@pytest.mark.parametrize("revision", ["0000", "of others", ""])
+def test_a_store_whose_schema_is_older_or_unknown_is_not_ready(empty_url: str, revision: str) -> None:
+    with closing(SqlStore(empty_url)) as store:
+        store.migrate()
+        _revise(store, revision)
+        assert "webhook-svc migrate" in store.ready()
+
+
 def test_migrating_twice_changes_nothing_the_second_time(empty_url: str) -> None:
     with closing(SqlStore(empty_url)) as store:
         assert f"the schema went from nothing to {HEAD}" == store.migrate()
@@ -63,6 +78,18 @@ def test_a_commit_waits_for_the_disk(store: SqlStore) -> None:
         else:
             assert 2 == tx.connection.exec_driver_sql("PRAGMA synchronous").scalar()
             assert "wal" == tx.connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+
+
+def test_no_error_of_the_database_shows_what_was_written(store: SqlStore) -> None:
+    with pytest.raises(sa.exc.IntegrityError) as caught, store.database.write() as tx:
+        tx.connection.execute(job.insert().values(id="a secret"))
+    assert "a secret" not in str(caught.value).split("DETAIL", 1)[0]
+    assert store.database.reader.hide_parameters
+
+
+def _revise(store: SqlStore, revision: str) -> None:
+    with store.database.write() as tx:
+        tx.connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
 
 
 # --- plans ------------------------------------------------------------------------------------------------------------

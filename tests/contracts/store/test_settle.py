@@ -12,9 +12,9 @@ from webhook_svc.store.tables import attempt, delivery, event, job, part, signin
 HOSTILE = ("\x00 and \x00", "\ud800 alone \udfff", "x" * 20_000, "🖋️ 署名 \u202e", "'; DROP TABLE event; --")
 
 
-def ended(*documents: str) -> Closed:
+def over(*documents: str) -> Closed:
     refs = tuple(DocumentRef(id=one) for one in documents)
-    return Closed(type="signing.declined", sender_id="", reason="declined", ended=refs)
+    return Closed(type="signing.declined", sender_id="", reason="declined", concerns=refs)
 
 
 # --- events become signings -------------------------------------------------------------------------------------------
@@ -121,53 +121,90 @@ def test_an_event_wakes_a_fetch_that_waits_for_a_file_but_not_one_that_failed(li
     assert ["waits"] == [life.row(signing, id=one.ref)["document"] for one in life.claim().jobs]
 
 
-def test_a_terminal_event_ends_a_signing_that_has_nothing(life: Any) -> None:
+def test_an_event_gives_a_fetch_that_waits_its_whole_schedule_again(life: Any) -> None:
     life.speak("d1")
+    life.settle(life.job(Stage.FETCH), Again(delay=900, waiting=True))
+    life.clock.advance(600)
+    life.speak("d1", meaning=Meaning.CHANGED)
+    again = life.job(Stage.FETCH)
+    assert (0, life.clock()) == (again.waits, again.created)
+
+
+@pytest.mark.parametrize("outcome", [Again(delay=900, waiting=True), Buried(reason="given up")], ids=str)
+def test_an_event_that_comes_while_a_fetch_runs_gives_it_its_whole_schedule_again(life: Any, outcome: Any) -> None:
+    life.speak("d1")
+    life.settle(life.job(Stage.FETCH), Again(delay=0, waiting=True))
+    fetch = life.job(Stage.FETCH)
+    life.clock.advance(30)
+    life.speak("d1", meaning=Meaning.CHANGED)
+    life.settle(fetch, outcome)
+    again = life.job(Stage.FETCH)
+    assert (0, life.clock()) == (again.waits, again.created)
+
+
+def test_an_event_burns_no_try_of_a_fetch_that_failed_but_lengthens_its_patience(life: Any) -> None:
+    life.speak("d1")
+    life.settle(life.job(Stage.FETCH), Again(delay=900))
+    life.clock.advance(600)
+    life.speak("d1")
+    assert () == life.claim().jobs
+    life.clock.advance(300)
+    again = life.job(Stage.FETCH)
+    assert (1, life.clock() - 300) == (again.tries, again.created)
+
+
+def test_a_terminal_event_ends_nothing_but_lets_the_fetch_that_waits_look_at_once(life: Any) -> None:
+    life.speak("d1")
+    life.settle(life.job(Stage.FETCH), Again(delay=900, waiting=True))
+    asked = life.row(job)["created"]
+    life.clock.advance(60)
     life.fresh()
-    parse, fetch = sorted(life.claim().jobs, key=lambda one: one.stage, reverse=True)
-    life.store.give_back([fetch])
-    life.settle(parse, ended("d1", "unknown"))
-    row = life.row(signing)
-    assert ("ended", "declined", []) == (row["state"], row["reason"], life.rows(job))
+    life.settle(life.job(Stage.PARSE), over("d1", "unknown"))
+    again = life.job(Stage.FETCH)
+    assert ("fetching", 1, asked) == (life.row(signing)["state"], again.waits, again.created)
     assert 2 == len(life.rows(signing_event))
 
 
-def test_a_ready_event_revives_a_signing_that_had_ended(life: Any) -> None:
+def test_a_terminal_event_burns_no_try_of_a_fetch_that_failed(life: Any) -> None:
     life.speak("d1")
-    life.store.give_back(life.claim().jobs)
+    life.settle(life.job(Stage.FETCH), Again(delay=900))
     life.fresh()
-    life.settle(next(one for one in life.claim().jobs if one.stage is Stage.PARSE), ended("d1"))
-    life.speak("d1")
-    assert ("fetching", "fetch") == (life.row(signing)["state"], life.row(job)["stage"])
+    life.settle(life.job(Stage.PARSE), over("d1"))
+    assert ((), 1) == (life.claim().jobs, len(life.rows(job)))
 
 
-def test_a_signing_that_ends_while_its_fetch_runs_is_not_looked_at_again(life: Any) -> None:
-    for number, outcome in enumerate((Again(delay=0, waiting=True), Again(delay=0), Buried(reason="404"))):
+def test_a_fetch_that_runs_while_its_signing_ends_goes_on_by_what_the_provider_says(life: Any, words: Any) -> None:
+    outcomes = {
+        Again(delay=60): "fetching",
+        Again(delay=60, waiting=True): "fetching",
+        Buried(reason="404"): "dead",
+        words.fetched(): "complete",
+    }
+    for number, (outcome, state) in enumerate(outcomes.items()):
         life.speak(f"d{number}")
         fetch = life.job(Stage.FETCH)
         life.fresh()
-        life.settle(life.job(Stage.PARSE), ended(f"d{number}"))
+        life.settle(life.job(Stage.PARSE), over(f"d{number}"))
         life.settle(fetch, outcome)
-        assert ("ended", []) == (life.row(signing, document=f"d{number}")["state"], life.rows(job))
-
-
-def test_a_document_that_a_running_fetch_brings_counts_although_the_signing_ended(life: Any, words: Any) -> None:
-    life.speak("d1")
-    fetch = life.job(Stage.FETCH)
-    life.fresh()
-    life.settle(life.job(Stage.PARSE), ended("d1"))
-    life.settle(fetch, words.fetched())
-    assert "complete" == life.row(signing)["state"]
+        assert state == life.row(signing, document=f"d{number}")["state"]
+        assert int(state == "fetching") == len(life.rows(job, ref=fetch.ref))
 
 
 def test_a_terminal_event_takes_no_document_away(life: Any) -> None:
     life.fetch("d1")
     life.fresh()
-    life.settle(life.job(Stage.PARSE), ended("d1"))
+    life.settle(life.job(Stage.PARSE), over("d1"))
     assert ("complete", "ignored") == (
         life.row(signing)["state"],
         life.row(event, type="signing.declined")["state"],
     )
+
+
+def test_a_terminal_event_does_not_hurry_the_look_for_a_part_that_is_late(life: Any) -> None:
+    life.fetch("d1", lacking=("certificate",), look_again=900)
+    life.fresh()
+    life.settle(life.job(Stage.PARSE), over("d1"))
+    assert () == life.claim().jobs
 
 
 # --- fetched ----------------------------------------------------------------------------------------------------------
@@ -254,6 +291,12 @@ def test_further_documents_that_a_provider_names_become_signings(life: Any) -> N
     life.fetch("d1", more=(DocumentRef(id="d2"), DocumentRef(id="d1")))
     assert ["complete", "fetching"] == [life.row(signing, document=one)["state"] for one in ("d1", "d2")]
     assert "d2" == life.store.signing(life.job(Stage.FETCH).ref).ref.id
+
+
+def test_signings_that_name_each_other_are_fetched_once(life: Any, words: Any) -> None:
+    life.fetch("d1", lacking=("certificate",), more=(DocumentRef(id="d2"),))
+    life.settle(life.job(Stage.FETCH), words.fetched(lacking=("certificate",), more=(DocumentRef(id="d1"),)))
+    assert ([1, 1], []) == ([row["wanted"] for row in life.rows(signing)], life.rows(job))
 
 
 def test_deliveries_are_claimed_along_with_the_fetch_as_far_as_there_are_slots(life: Any, words: Any) -> None:
@@ -347,6 +390,17 @@ def test_a_delivery_that_lost_its_artifacts_waits_for_the_next_fetch_and_goes_on
     assert (1, 0) == (again.tries, again.waits)
 
 
+def test_a_delivery_whose_version_was_replaced_does_not_wait_for_bytes_that_are_gone(life: Any, words: Any) -> None:
+    life.fetch("d1", deliveries=(words.bundle(),))
+    deliver = life.job(Stage.DELIVER)
+    life.speak("d1", meaning=Meaning.CHANGED)
+    life.settle(life.job(Stage.FETCH), words.fetched(wanted=2, version=2, parts=(words.part("other.pdf"),)))
+    life.settle(deliver, Refetch(reason="gone"))
+    row = life.row(delivery)
+    assert ("dead", True, []) == (row["state"], "version 2 replaced" in row["reason"], life.rows(job))
+    assert ("complete", "dead") == (life.row(signing)["state"], life.row(attempt, ref=deliver.ref)["outcome"])
+
+
 # --- hostile text -----------------------------------------------------------------------------------------------------
 
 
@@ -374,7 +428,7 @@ def test_hostile_text_in_every_outcome_is_stored(life: Any, words: Any, text: st
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_as_a_reason_is_stored(life: Any, text: str) -> None:
     life.fresh()
-    closed = Closed(type=text, sender_id=text, reason=text, ended=(DocumentRef(id=text),))
+    closed = Closed(type=text, sender_id=text, reason=text, concerns=(DocumentRef(id=text),))
     life.settle(life.job(Stage.PARSE), closed)
     life.speak("d1")
     life.settle(life.job(Stage.FETCH), Buried(reason=text, held=True))

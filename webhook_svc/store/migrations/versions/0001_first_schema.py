@@ -100,7 +100,7 @@ def _signings() -> None:
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("updated", sa.Double(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('fetching', 'complete', 'partial', 'ended', 'dead', 'held')", name=op.f("ck_signing_state")
+            "state IN ('fetching', 'complete', 'partial', 'dead', 'held')", name=op.f("ck_signing_state")
         ),
         sa.CheckConstraint("fetched <= wanted", name=op.f("ck_signing_fetched")),
         sa.PrimaryKeyConstraint("id"),
