@@ -105,6 +105,7 @@ class Fetched:
     `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
     `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
     `more` are further signings the provider named; those that exist already are left as they are.
+    `note` says why lacking parts were not even looked at.
     """
 
     wanted: int
@@ -115,6 +116,7 @@ class Fetched:
     lacking: tuple[str, ...] = ()
     look_again: float | None = None
     more: tuple[DocumentRef, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

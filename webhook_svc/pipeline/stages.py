@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.errors import ArtifactLost, ClaimLost, Held, Ignored, NotReady, Permanent
+from ..core.errors import ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
 from ..core.ports import Clock, Fetcher, Store, Vault
 from ..core.retry import RetryPolicy
 from ..core.types import AUDIT, DOCUMENT, Artifact, Delivery, Job, Meaning, Part, Placed, SourceEvent, Stage
@@ -16,11 +16,19 @@ from ..core.work import (
     Haul,
     Outcome,
     Parsed,
-    Refetch,
     SigningRow,
 )
 from .bundle import Bundle, delivery_of, named_apart
 from .parties import Parties, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """The kinds of parts to fetch: all of them for a new version, else `lost` and missing ones."""
+
+    kinds: tuple[str, ...]
+    renew: bool
+    lost: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +64,23 @@ class Stages:
         plan = _plan(row, source, self.vault)
         if not plan.kinds:
             return self._bundled(job, row, source, row.version, (), Haul())
-        ref = replace(row.ref, parts=plan.kinds)
-        haul = self.fetcher.fetch(source.provider, source.http, ref, check=not row.released)
+        haul, note = self._haul(row, source, plan)
         if not any(part.kind == DOCUMENT for part in (*haul.parts, *_known(row, plan))):
             reason = next((one.reason for one in haul.lacking if one.part == DOCUMENT), "no document was served")
             raise NotReady(reason)
         version, fresh = _compared(row, plan, haul)
-        return self._bundled(job, row, source, version, fresh, haul)
+        return replace(self._bundled(job, row, source, version, fresh, haul), note=note)
+
+    def _haul(self, row: SigningRow, source: Source, plan: _Plan) -> tuple[Haul, str]:
+        """What the provider serves, and what went wrong where that matters to nobody but the parts still lacking:
+        their trouble never keeps the document that we have from going out."""
+        ref = replace(row.ref, parts=plan.kinds)
+        try:
+            return self.fetcher.fetch(source.provider, source.http, ref, check=not row.released), ""
+        except (NotReady, Retryable, Permanent) as error:
+            if plan.renew or plan.lost or isinstance(error, Held):
+                raise
+            return Haul(), str(error)
 
     def _bundled(
         self, job: Job, row: SigningRow, source: Source, version: int, fresh: tuple[Part, ...], haul: Haul
@@ -75,8 +93,11 @@ class Stages:
         lacking = tuple(kind for kind in source.parts if kind not in kinds)
         unsent = _in_order(tuple(one.part for one in held if one.supplement is None) + fresh, source.parts)
         supplement = row.supplements if same else 0
-        age = self.clock() - row.created
-        waiting = bool(lacking) and supplement == 0 and age < source.wait_for_parts
+        age = self.clock() - job.created
+        look = self.policy.next_look(job.waits + 1, age, None, _steady) if lacking else None
+        waiting = look is not None and supplement == 0 and age < source.wait_for_parts
+        if waiting and look is not None:
+            look = min(look, source.wait_for_parts - age)
         documents = [part.name for part in (*(one.part for one in held), *fresh) if part.kind == DOCUMENT]
         title = row.ref.name or _stem(documents[0] if documents else "")
         bundle = Bundle(
@@ -99,14 +120,9 @@ class Stages:
             parts=fresh,
             deliveries=tuple(delivery_of(bundle, target, now) for target in targets if unsent and not waiting),
             lacking=lacking,
-            look_again=self._look(job, age, source.wait_for_parts - age if waiting else None) if lacking else None,
+            look_again=look,
             more=haul.more,
         )
-
-    def _look(self, job: Job, age: float, patience: float | None) -> float | None:
-        """The delay until the next look for lacking parts, not beyond the moment when the rest goes without them."""
-        delay = self.policy.next_look(job.waits + 1, age, None, _steady)
-        return delay if patience is None or delay is None else min(delay, max(patience, 0.0))
 
     # --- deliver --------------------------------------------------------------------------------------------------
 
@@ -115,13 +131,7 @@ class Stages:
         target = self.parties.sinks.get(row.sink)
         if target is None:
             raise Permanent(f"the sink {row.sink!r} is no longer configured")
-        try:
-            receipt = target.sink.deliver(self._delivery(job, row), _Memory(self.store, job, row))
-        except ArtifactLost as lost:
-            if self.policy.next_try(job.tries + 1, None, _steady) is None:
-                raise Permanent(str(lost)) from lost
-            return Refetch(reason=str(lost))
-        return Delivered(receipt=receipt)
+        return Delivered(receipt=target.sink.deliver(self._delivery(job, row), _Memory(self.store, job, row)))
 
     def _delivery(self, job: Job, row: DeliveryRow) -> Delivery:
         def still_ours() -> None:
@@ -168,15 +178,6 @@ class _Memory:
         self.store.save_progress(self.job, state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """The kinds of parts to fetch: all of them for a new version, else `lost` and missing ones."""
-
-    kinds: tuple[str, ...]
-    renew: bool
-    lost: frozenset[str] = frozenset()
-
-
 def _said(events: list[SourceEvent]) -> Outcome:
     """What a callback asks for, over all its statements: documents first, else the end of signings, else nothing."""
     wanted = tuple(
@@ -201,11 +202,11 @@ def _said(events: list[SourceEvent]) -> Outcome:
 
 def _plan(row: SigningRow, source: Source, vault: Vault) -> _Plan:
     """A change brings everything anew; else what is missing, and what deliveries still need but the vault lost."""
-    if row.version == 0 or row.change > row.fetched:
-        return _Plan(kinds=source.parts, renew=True)
     known = {one.part.kind for one in row.parts}
     needed = [one.part for one in row.parts if row.undelivered or one.supplement is None]
     lost = frozenset(part.kind for part in needed if not vault.has(part.sha256))
+    if row.version == 0 or row.change > row.fetched:
+        return _Plan(kinds=source.parts, renew=True, lost=lost)
     missing = tuple(kind for kind in source.parts if kind not in known)
     return _Plan(kinds=missing + tuple(sorted(lost)), renew=False, lost=lost)
 
@@ -218,7 +219,7 @@ def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part
     """The version that the haul belongs to, and those of its parts that are new in it.
 
     Other bytes are a new version where a change was announced, and a reason to hold where none was. An audit trail
-    grows by being looked at: it alone makes no version.
+    grows by being looked at: it alone makes no version, unless the one that was recorded is gone.
     """
     if row.version == 0:
         return 1, haul.parts
@@ -227,7 +228,7 @@ def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part
     other = [part for part in haul.parts if part.kind in kinds and (part.kind, part.sha256) not in known]
     if other and not plan.renew:
         raise Held(f"the provider now serves other bytes for {other[0].kind} than those that were fetched first")
-    if any(part.kind != AUDIT for part in other):
+    if any(part.kind != AUDIT or part.kind in plan.lost for part in other):
         return row.version + 1, haul.parts
     return row.version, tuple(part for part in haul.parts if part.kind not in kinds)
 
