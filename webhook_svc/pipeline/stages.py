@@ -93,11 +93,12 @@ class Stages:
         lacking = tuple(kind for kind in source.parts if kind not in kinds)
         unsent = _in_order(tuple(one.part for one in held if one.supplement is None) + fresh, source.parts)
         supplement = row.supplements if same else 0
-        age = self.clock() - job.created
-        look = self.policy.next_look(job.waits + 1, age, None, _steady) if lacking else None
-        waiting = look is not None and supplement == 0 and age < source.wait_for_parts
+        now = self.clock()
+        look = self.policy.next_look(job.waits + 1, now - job.created, None, _steady) if lacking else None
+        patience = row.created + source.wait_for_parts - now  # no later event makes the first bundle wait longer
+        waiting = look is not None and supplement == 0 and patience > 0
         if waiting and look is not None:
-            look = min(look, source.wait_for_parts - age)
+            look = min(look, patience)
         documents = [part.name for part in (*(one.part for one in held), *fresh) if part.kind == DOCUMENT]
         title = row.ref.name or _stem(documents[0] if documents else "")
         bundle = Bundle(
@@ -111,7 +112,6 @@ class Stages:
             parts=unsent,
             missing=lacking,
         )
-        now = self.clock()
         targets = [self.parties.sinks[name] for name in source.sinks if name in self.parties.sinks]
         return Fetched(
             wanted=row.wanted,
