@@ -265,7 +265,8 @@ def test_a_template_that_tells_contracts_apart_is_taken(template: str) -> None:
 @pytest.mark.parametrize(
     ("extra", "expected"),
     [
-        ("parts = []", "at least one part"),
+        ("parts = []", "the document among the parts"),
+        ("parts = ['certificate']", "the document among the parts"),
         ("parts = ['pages']", "one of: document, certificate, audit"),
         ("wait_for_parts = -1", "wait_for_parts from 0"),
         ("wait_for_parts = inf", "wait_for_parts from 0"),
