@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -72,7 +73,7 @@ def _postgres(programs: Path) -> Iterator[Kind]:
         _await(url)
         yield Kind(name="Postgres", fresh=lambda: _created(url), pids=(server.pid,))
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # not SIGTERM, which waits for whoever is still connected
         server.wait()
         log.close()
         shutil.rmtree(home)
