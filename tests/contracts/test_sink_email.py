@@ -61,8 +61,10 @@ class MailServer:
         reader = connection.makefile("rb")
         recipient: str | None = None
         while line := reader.readline().decode().strip():
-            verb = line.split()[0].upper()  # smtplib writes some in lower case
-            line = verb + line[len(verb) :]
+            verb = line.split()[0].upper()
+            command, bracket, rest = line.partition("<")
+            # Which words smtplib writes in lower case differs between versions of Python.
+            line = command.upper() + bracket + rest if bracket else verb + line[len(verb) :]
             self.heard.append(line)
             if verb == "RSET":
                 recipient = None
