@@ -23,6 +23,7 @@ from webhook_svc.core.addresses import is_never_reached, is_public, read_address
 from webhook_svc.core.errors import ArtifactLost, Permanent, Retryable
 from webhook_svc.core.types import Answer, Request, Upload
 from webhook_svc.http import HttpClient
+from webhook_svc.http.door import _opened
 
 Serve = Callable[[socket.socket, bytes], None]
 
@@ -347,12 +348,35 @@ def test_a_chunked_body_is_put_together(serving: Any) -> None:
         b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000,
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: three\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc",
         b"",
     ],
 )
 def test_a_broken_answer_is_retryable(serving: Any, raw: bytes) -> None:
     with pytest.raises(Retryable, match=r"^127.0.0.1: "):
         save(serving(cut_after(raw)))
+
+
+def test_an_answer_of_unclear_length_is_closed_at_once(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[socket.socket] = []
+
+    def noted(*given: Any) -> socket.socket:
+        opened.append(_opened(*given))
+        return opened[-1]
+
+    monkeypatch.setattr("webhook_svc.http.door._opened", noted)
+    server = serving(always(b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc"))
+    with client(server.origin) as http:
+        with pytest.raises(Retryable, match="not HTTP"):
+            http.call(Request(url=server.url))
+        assert [-1] == [sock.fileno() for sock in opened]
+
+
+def test_a_length_that_a_proxy_doubled_is_one_length(serving: Any) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc"
+    assert b"abc" == ask(serving(cut_after(raw))).body
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "GZIP, br"])

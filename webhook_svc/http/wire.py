@@ -47,11 +47,21 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, self.timer))
 
     def begin(self) -> None:
-        """Headers that end early, or in a line that is none, may have lost the length: such an answer is not used."""
+        """Headers that end early, or in a line that is none, may have lost the length: such an answer is not used.
+
+        Nor one of unclear length: urllib3 would refuse it only where nobody closes it any more.
+        """
         super().begin()
-        if any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects):
+        broken = any(isinstance(defect, MissingHeaderBodySeparatorDefect) for defect in self.msg.defects)
+        if broken or not (self.chunked or _is_clear(self.msg.get_all("content-length", []))):
             self.close()
             raise http.client.HTTPException("broken headers")
+
+
+def _is_clear(lengths: list[str]) -> bool:
+    """One number, which proxies may have doubled, or none at all."""
+    said = {length.strip() for line in lengths for length in line.split(",")}
+    return len(said) <= 1 and all(length.isascii() and length.isdigit() for length in said)
 
 
 class _Guarded(HTTPConnection):
