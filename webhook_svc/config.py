@@ -181,6 +181,9 @@ def _warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     used = {sink for source in config.sources.values() for sink in source.sinks}
     for sink in sorted(set(config.sinks) - used):
         yield f"sink {sink} is named by no source"
+    if environ.get("DYNO"):
+        for name in (name for name, sink in config.sinks.items() if sink.kind == "folder"):
+            yield f"sink {name} writes to a disk that does not last: after a restart its documents are gone"
     if environ.get("DYNO") and not config.vault.url:
         yield "the vault is on a disk that does not last: after a restart documents are fetched again"
 

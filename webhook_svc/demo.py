@@ -104,6 +104,7 @@ def _configuration(scene: Scene, api_base: str) -> str:
     return f"""
 [service]
 public_url = "{scene.url}"
+host = "127.0.0.1"
 [store]
 url = "{scene.store.url}"
 [vault]

@@ -16,10 +16,9 @@ from .worker import Worker
 class Up(BaseApplication):
     """gunicorn's master supervises one process that serves callbacks and works them off."""
 
-    def __init__(self, make: Callable[[], Service], bind: str | None = None) -> None:
-        """`make` is called in the serving process; `bind` replaces the address of the configuration."""
+    def __init__(self, make: Callable[[], Service]) -> None:
+        """`make` is called in the serving process."""
         self._make = make
-        self._bind = bind
         self._worker: tuple[Worker, threading.Thread] | None = None
         super().__init__()
 
@@ -32,8 +31,6 @@ class Up(BaseApplication):
             "logconfig_dict": dict_config(config.log.level, config.log.format),
             "graceful_timeout": int(config.worker.drain) + 5,
         }
-        if self._bind:
-            settings["bind"] = [self._bind]
         for key, value in settings.items():
             self.cfg.set(key, value)
 

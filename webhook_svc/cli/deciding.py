@@ -55,8 +55,8 @@ def replay(
     elif done:
         rows = [("✓" if one.ok else "✗", one.id, one.what) for one in done]
         click.echo(table(("", "ID", "WHAT"), rows))
-    if not done:
-        fail("there is no dead letter to replay")
+    if not done and not as_json:
+        click.echo("there is no dead letter to replay", err=True)
     left = sum(not one.ok for one in done)
     if left:
         fail(f"{left} of {len(done)} were left alone")

@@ -48,7 +48,10 @@ def opened() -> Iterator["Service"]:
     """The service with its store and nothing else: sources and sinks, and their secrets, are not looked at."""
     from .. import wiring
 
-    made = wiring.service(load(environment()))
+    config = load(environment())
+    if config.store.file is not None and not config.store.file.exists():
+        fail(f"there is no database at {config.store.file.absolute()}")
+    made = wiring.service(config)
     try:
         yield made
     finally:

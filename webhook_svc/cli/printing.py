@@ -39,6 +39,7 @@ def cut(text: str, columns: int) -> str:
     """At most so many columns, the last of them an ellipsis where something is missing."""
     if width(text) <= columns:
         return text
+    text = text[:columns]  # a character takes at least one column but for marks, which are not missed
     while width(text) > columns - 1:
         text = text[:-1]
     return text + "…"
@@ -62,7 +63,10 @@ def _padded(text: str, columns: int) -> str:
 def iso(moment: float | None) -> str:
     if moment is None:
         return ""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{moment:g} s after 1970"
 
 
 def when(moment: float | None, now: float) -> str:

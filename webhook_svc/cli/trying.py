@@ -87,6 +87,7 @@ def _source_in(to: str) -> str:
     """The source that an address such as https://host/hooks/contracts speaks to."""
     try:
         parts = urlsplit(to)
+        parts.port  # noqa: B018 - a port that is none shows here
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ def _above_zero(section: Any, *names: str) -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSettings:
     public_url: Url | None = setting("the address under which providers reach us; signatures over URLs need it", None)
+    host: str = setting("the address to listen at: 127.0.0.1 behind a proxy on this machine; empty: all addresses", "")
     port: int = setting("where the web process listens", 8000)
     processes: int = setting("web processes; on SQLite always one", 1)
     threads: int = setting("threads of a web process", 32)
@@ -76,6 +78,11 @@ class StoreSettings:
     @property
     def embedded(self) -> bool:
         return self.url.startswith("sqlite")
+
+    @property
+    def file(self) -> Path | None:
+        """Where the embedded database is."""
+        return Path(self.url.removeprefix("sqlite:///")) if self.embedded else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,9 @@ class Ingest:
 
         A store that cannot take it changes nothing of the refusal.
         """
-        if isinstance(refusal, TooManyRefusals) or not self._refusals.allows(f"kept {address}", self._clock()):
+        if isinstance(refusal, TooManyRefusals | WrongMethod) or not self._refusals.allows(
+            f"kept {address}", self._clock()
+        ):
             return
         refused = RefusedCallback(
             source=source.name,

@@ -1,6 +1,7 @@
 """One claimed job from start to settlement: the only place where an exception becomes a fate."""
 
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -99,10 +100,13 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
 
 
 def _message(error: Exception | None) -> str:
-    """The sentence of an error of ours; of a foreign one only its class, for its text may hold anything."""
+    """The sentence of an error of ours; of a foreign one its class and where it was, for its text may hold anything."""
     if error is None:
         return ""
-    return str(error) if isinstance(error, WebhookError) else f"unforeseen {type(error).__name__}"
+    if isinstance(error, WebhookError):
+        return str(error)
+    frames = traceback.extract_tb(error.__traceback__)[-2:]
+    return f"unforeseen {type(error).__name__}" + "".join(f" in {frame.name}:{frame.lineno}" for frame in frames)
 
 
 def _log_outcome(log: structlog.stdlib.BoundLogger, settlement: Settlement, settled: Settled) -> None:

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -81,7 +81,8 @@ class SqliteDatabase:
 
     def __init__(self, url: URL, clock: Callable[[], float]) -> None:
         self.path = Path(url.database or "")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(self.path)
         self._clock = clock
         self.reader = self._engine(url, "BEGIN", size=8)
         self._writer = self._engine(url, "BEGIN IMMEDIATE", size=1)
@@ -149,6 +150,12 @@ class SqliteDatabase:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
         return engine
+
+
+def _make_private(path: Path) -> None:
+    """Bodies and headers are nobody else's: SQLite gives its further files the rights of the first."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

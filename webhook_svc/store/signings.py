@@ -1,5 +1,6 @@
 """Signings, their parts and their deliveries: how they come to be, are wanted again, and end."""
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ from ..core.ids import digest, new_id, storable
 from ..core.types import DocumentRef, Part, Stage, sink_lane, source_lane
 from ..core.work import Fetched, NewDelivery
 from .accept import insert_jobs, on_conflict_nothing
-from .codec import dump_bundle, dump_ref
+from .codec import dump_bundle, dump_ref, load_ref
 from .engine import Tx
 from .tables import delivery, job, part, signing, signing_event
 
@@ -30,6 +31,7 @@ def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str)
     signing_id, created = add_signing(tx, source, ref)
     if not created and not _already_linked(tx, signing_id, event_id):
         _want_again(tx, signing_id, source, changed)
+        _learn(tx, signing_id, ref)
     _link(tx, signing_id, event_id)
 
 
@@ -81,6 +83,24 @@ def _want_again(tx: Tx, signing_id: str, source: str, changed: bool) -> None:
     if state == "complete" and not changed:
         return
     raise_wanted(tx, signing_id, source, changed=changed)
+
+
+def _learn(tx: Tx, signing_id: str, ref: DocumentRef) -> None:
+    """While nothing was fetched, a later event may know more than the first: a title, a link that still opens."""
+    query = sa.select(signing.c.ref, signing.c.version).where(signing.c.id == signing_id)
+    row = tx.connection.execute(query).one()
+    if row.version:
+        return
+    known = load_ref(row.ref)
+    more = replace(
+        known,
+        name=ref.name or known.name,
+        completed=known.completed or ref.completed,
+        hints={**known.hints, **ref.hints},
+    )
+    if more != known:
+        values = {"ref": dump_ref(more), "title": storable(more.name, 400)}
+        tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(values))
 
 
 def _wake_fetch(tx: Tx, signing_id: str) -> None:

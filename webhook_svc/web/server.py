@@ -12,7 +12,7 @@ def options(config: Config) -> dict[str, Any]:
     """gunicorn's settings."""
     service = config.service
     return {
-        "bind": [everywhere(service.port)],
+        "bind": [_address(service.host, service.port) if service.host else everywhere(service.port)],
         "workers": config.web_processes,
         "worker_class": patient(Patience(seconds=service.body_deadline, body=service.max_body)),
         "threads": service.threads,
@@ -30,6 +30,10 @@ def options(config: Config) -> dict[str, Any]:
         "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108 - gunicorn's own files
         "control_socket_disable": True,  # no socket and no extra thread in the master
     }
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def everywhere(port: int) -> str:

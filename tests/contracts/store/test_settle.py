@@ -50,6 +50,17 @@ def test_another_event_of_a_signing_raises_what_is_wanted_and_adds_no_fetch(life
     assert (2, 2, 1) == (row["wanted"], len(life.rows(signing_event)), len(life.rows(job)))
 
 
+def test_a_later_event_may_know_more_while_nothing_is_fetched(life: Any) -> None:
+    life.speak("d1")
+    signing_id = life.row(signing)["id"]
+    life.fresh()
+    ref = DocumentRef(id="d1", name="Deed", completed=5.0, hints={"link": "new"})
+    parse = next(one for one in life.claim().jobs if one.stage is Stage.PARSE)
+    life.settle(parse, Parsed(type="t", sender_id="", documents=((ref, Meaning.READY),)))
+    found = life.store.signing(signing_id).ref
+    assert ("Deed", 5.0, {"link": "new"}) == (found.name, found.completed, dict(found.hints))
+
+
 def test_a_change_that_comes_while_a_fetch_runs_is_fetched_again(life: Any, words: Any) -> None:
     life.speak("d1")
     fetch = life.job(Stage.FETCH)

@@ -289,6 +289,7 @@ def test_verify_says_where_a_refused_callback_was_kept_without_its_secrets(world
 
 
 def test_an_unknown_refused_id_is_told(world: Any) -> None:
+    world.receive()
     result = world.run("verify", "contracts", "--refused", "ref_\x1b")
     assert (1, True) == (result.exit_code, r"ref_\x1b is kept" in result.stderr)
 
@@ -297,6 +298,7 @@ def test_an_unknown_refused_id_is_told(world: Any) -> None:
 
 
 def test_an_empty_store_is_listed_as_nothing(world: Any) -> None:
+    world.receive()
     for words in (["events"], ["events", "--refused"], ["deliveries"], ["dead"]):
         result = world.run(*words)
         assert (0, "", "nothing found\n") == (result.exit_code, result.stdout, result.stderr)
@@ -344,6 +346,7 @@ def test_the_story_tells_why_something_failed_and_when_it_is_tried_next(world: A
 
 
 def test_an_unknown_id_has_no_story(world: Any) -> None:
+    world.receive()
     assert (1, "Error: nothing is known of evt_x\n") == ((found := world.run("event", "evt_x")).exit_code, found.stderr)
     assert "verify SOURCE --refused ref_x" in world.run("event", "ref_x").stderr
 
@@ -407,11 +410,23 @@ def test_a_replay_must_say_what_it_means(words: list[str], world: Any) -> None:
     assert 2 == world.run("replay", *words).exit_code
 
 
-def test_nothing_to_replay_is_no_success(world: Any) -> None:
-    assert (1, "Error: there is no dead letter to replay\n") == (
-        (result := world.run("replay", "--all-dead")).exit_code,
-        result.stderr,
-    )
+def test_nothing_to_replay_is_said_and_is_fine(world: Any) -> None:
+    world.receive()
+    result = world.run("replay", "--all-dead")
+    assert (0, "there is no dead letter to replay\n") == (result.exit_code, result.stderr)
+
+
+def test_a_database_that_is_not_there_is_told_and_not_made(world: Any) -> None:
+    result = world.run("dead")
+    assert (1, True) == (result.exit_code, "there is no database at" in result.stderr)
+    assert not (world.folder / "store.db").exists()
+
+
+@pytest.mark.parametrize("at", ["inf", "nan", "1e300"])
+def test_a_time_that_no_calendar_shows_is_no_traceback(world: Any, at: str) -> None:
+    result = world.run("verify", "contracts", "-", "--at", at, input=b"POST /hooks/contracts HTTP/1.1\r\n\r\n{}")
+    assert (1, True) == (result.exit_code, "Traceback" not in result.output)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
 # --- simulate -----------------------------------------------------------------------------------------------------
