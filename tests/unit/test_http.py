@@ -677,6 +677,14 @@ def test_a_redirect_to_another_host_is_followed_without_credentials(serving: Any
     assert b"Accept: a/b" in target.requests[0]
 
 
+def test_a_redirect_to_a_trusted_host_adds_no_credentials(serving: Any) -> None:
+    target = serving(always(answer(b"the file")))
+    source = serving(sending_to(target.url))
+    with client(target.origin, allow_hosts=frozenset({source.origin})) as http:
+        assert b"the file" == http.call(Request(url=source.url, auth={"Authorization": "Bearer secret"})).body
+    assert b"secret" not in source.requests[0] + target.requests[0]
+
+
 def test_a_relative_redirect_keeps_credentials_and_connection(serving: Any) -> None:
     def serve(sock: socket.socket, head: bytes) -> None:
         sock.sendall(answer(b"x") if b"/next" in head else answer(b"moved", "302 Found", "Location: next"))

@@ -107,12 +107,13 @@ class HttpClient:
         with translated("the address"):
             prepared.prepare(method=_method(request), url=url, data=body)
             origin = _origin(prepared.url or "")
-        headers = _checked(request.headers)
+        headers, auth = _checked(request.headers), _checked(request.auth)
         if first and origin != first:
-            headers = {name: value for name, value in headers.items() if name.lower().startswith("accept")}
+            # Whoever sent us here chose the address: not even a trusted host gets credentials by its word.
+            headers, auth = {name: value for name, value in headers.items() if name.lower().startswith("accept")}, {}
         prepared.headers.update({**self._headers, **kind, **headers})
         if self._door.trusts(origin):
-            prepared.headers.update(_checked(request.auth))
+            prepared.headers.update(auth)
         return prepared, origin
 
     def _sent(self, request: Request, prepared: requests.PreparedRequest, origin: str) -> requests.Response:
