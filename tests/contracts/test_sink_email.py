@@ -4,6 +4,7 @@ import datetime
 import json
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
@@ -28,6 +29,8 @@ NOW = 1_790_000_000.0
 PASSWORD = "hunter2-hunter2"
 DEED = b"%PDF-1.7 deed %%EOF"
 DROP = "drop"
+SLOW = "slow "
+SLOWNESS = 0.6
 
 
 @dataclass
@@ -79,9 +82,9 @@ class MailServer:
                 connection = self.context.wrap_socket(connection, server_side=True)
                 reader = connection.makefile("rb")
             if verb == "DATA" and answer.startswith("354"):
-                mail = b"".join(iter(reader.readline, b".\r\n"))
+                mail = b"".join(one.removeprefix(b".") for one in iter(reader.readline, b".\r\n"))
                 answer = self._answer("end of data", "250 queued")
-                if answer.startswith("250") or answer == DROP:
+                if answer.startswith(("250", SLOW)) or answer == DROP:
                     self.mails.append((str(recipient), mail))
                 recipient = None
                 if not self._say(connection, answer):
@@ -104,7 +107,9 @@ class MailServer:
     def _say(self, connection: socket.socket, answer: str) -> bool:
         if answer == DROP:
             return False
-        connection.sendall(answer.encode() + b"\r\n")
+        if answer.startswith(SLOW):
+            time.sleep(SLOWNESS)
+        connection.sendall(answer.removeprefix(SLOW).encode() + b"\r\n")
         return True
 
     def to(self) -> list[str]:
@@ -372,6 +377,7 @@ def test_a_line_that_breaks_after_the_message_is_a_repeat_in_doubt(
         ("RCPT", DROP, Retryable),
         ("DATA", "451 later", Retryable),
         ("DATA", "554 no recipients", Permanent),
+        ("DATA", "250 as you like", Retryable),
         ("DATA", DROP, Retryable),
         ("end of data", "552 too large", Permanent),
         ("end of data", "452 disk full", Retryable),
@@ -415,6 +421,31 @@ def test_a_server_that_never_answers_is_left(bundle: Any, progress: Any) -> None
         sink = Email("legal", settings(server=where, timeout=0.05), cast(Any, None))
         with pytest.raises(Retryable, match="broke off"):
             sink.deliver(bundle().delivery(), progress)
+
+
+def test_a_server_that_looks_long_at_a_mail_is_waited_for(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"end of data": [SLOW + "250 queued"]}
+    receipt = make(timeout=SLOWNESS / 2).deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example", "bob@acme.example", "cid@acme.example"] == server.to()
+    assert 0 == receipt.details["repeats"]
+
+
+def test_the_patience_after_a_mail_ends_with_its_answer(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"MAIL": ["250 OK", SLOW + "250 OK"]}
+    with pytest.raises(Retryable, match="broke off"):
+        make(timeout=SLOWNESS / 2).deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example"] == server.to()
+
+
+def test_lines_of_dots_arrive_as_they_were_written(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    make(text=".\n..\n.x\n.").deliver(bundle().delivery(), progress)
+    body = server.mail().get_body()
+    assert body is not None
+    assert [".", "..", ".x", "."] == body.get_content().splitlines()
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Mail over SMTP: one message, one transaction a recipient, and a memory of who has it already."""
 
+import re
 import smtplib
 import ssl
 import time
@@ -7,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from ipaddress import ip_address
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from ..core.errors import Permanent, Retryable
@@ -15,7 +16,11 @@ from ..core.ids import digest
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
+from ..files import CHUNK
 from .letter import LetterSettings, address, compose, message_id
+
+_SCAN: Final = 600.0
+"""Seconds that a server may take over a whole message (RFC 5321, 4.5.3.2.6): whoever leaves earlier sends it twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +38,9 @@ class EmailSettings(LetterSettings):
     tls: Literal["auto", "starttls", "tls", "none"] = setting(
         "auto: tls for smtps, else starttls, never without. none is for a relay on this machine or network.", "auto"
     )
-    timeout: float = setting("Seconds for each step of the conversation.", 30.0)
+    timeout: float = setting(
+        "Seconds for each step of the conversation; 600 at least for the answer to a whole mail.", 30.0
+    )
 
     def __post_init__(self) -> None:
         LetterSettings.__post_init__(self)  # `super()` does not find its class where slots made another
@@ -131,7 +138,8 @@ message twice: it carries the same `Message-ID`, which most mailboxes fold into 
 (`repeats`).
 
 **Limits:** 100 recipients. Templates know: source, document, round, version, title, completed (`{completed:%d %B %Y}`),
-sink, delivery, count, files, missing, location. "Accepted" is the server's word, not that of the mailbox.
+sink, delivery, count, files, missing, location. "Accepted" is the server's word, not that of the mailbox. It has ten
+minutes to accept a mail, whatever `timeout` says: some scan for long, and who hangs up earlier sends it twice.
 """
 
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
@@ -196,12 +204,26 @@ sink, delivery, count, files, missing, location. "Accepted" is the server's word
         code, _ = smtp.rcpt(recipient)
         if code in (250, 251):
             this.begin(recipient)
-            code = _data(smtp, message)
+            code = self._data(smtp, message)
             this.end(recipient, code)
         else:
             this.note(recipient, code)
         if code != 250:  # a refusal may leave the transaction open
             smtp.rset()
+
+    def _data(self, smtp: smtplib.SMTP, message: bytes) -> int:
+        """`SMTP.data`, but `timeout` is for each stretch of the message, and its last answer has more."""
+        code, _ = smtp.docmd("data")
+        if code >= 400:  # the server said no before it had seen a byte
+            return code
+        if code != 354 or not smtp.sock:
+            raise smtplib.SMTPResponseException(code, "no leave to send the message")
+        for stretch in _dotted(message):
+            smtp.send(stretch)
+        smtp.sock.settimeout(max(self.settings.timeout, _SCAN))
+        code, _ = smtp.getreply()
+        smtp.sock.settimeout(self.settings.timeout)
+        return code
 
     def _first(self, delivery: Delivery, smtp: smtplib.SMTP) -> _Memory:
         size = sum(placed.part.size for placed in delivery.files)
@@ -225,11 +247,12 @@ def _remembered(state: Mapping[str, Any]) -> _Memory:
     return _Memory(**{**state, "accepted": tuple(state["accepted"])})
 
 
-def _data(smtp: smtplib.SMTP, message: bytes) -> int:
-    try:
-        return smtp.data(message)[0]
-    except smtplib.SMTPDataError as error:  # the server said no before it had seen a byte
-        return error.smtp_code
+def _dotted(message: bytes) -> Iterator[memoryview]:
+    """As it travels: a dot at a line's start is doubled, a lone one ends it."""
+    stuffed = memoryview(re.sub(rb"(?m)^\.", b"..", message))
+    for start in range(0, len(stuffed), CHUNK):
+        yield stuffed[start : start + CHUNK]
+    yield memoryview(b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")
 
 
 def _key(recipient: str) -> str:
