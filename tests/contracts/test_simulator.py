@@ -41,6 +41,7 @@ class World:
     def __init__(self, name: str) -> None:
         self.now = NOW
         self.pauses: list[float] = []
+        self.refuses_optional = False
         self.simulator: Simulator = SIMULATORS.load(name)(clock=lambda: self.now, pause=self.pauses.append)
         self.provider = self.provider_at(BASE)
         self.client = Client(self.simulator.wsgi())
@@ -72,6 +73,8 @@ class World:
 
     def answer(self, step: Step) -> Answer:
         match step:
+            case Save(optional=True) | Call(optional=True) if self.refuses_optional:
+                return Answer(status=0, body=b"time-out")
             case Save() | Call():
                 return self.exchange(step)
             case Inline():
@@ -146,6 +149,13 @@ def test_the_steps_bring_the_document_byte_for_byte(world: World, document: str)
 def test_certificate_and_audit_come_along_where_the_sender_has_them(world: World) -> None:
     world.fetch("d-1", DOCUMENT, CERTIFICATE, AUDIT)
     assert {part: world.simulator.document_bytes("d-1", part) for part in world.saved} == world.saved
+
+
+def test_the_document_comes_where_everything_that_may_fail_does(world: World) -> None:
+    world.refuses_optional = True
+    world.fetch("d-1", DOCUMENT, CERTIFICATE, AUDIT)
+    assert world.simulator.document_bytes("d-1") == world.saved.pop(DOCUMENT)
+    assert ({}, world.provider.offers() - {DOCUMENT}) == (world.saved, set(world.lacking))
 
 
 def test_a_document_is_a_pdf_of_at_least_the_size_that_was_asked_for(world: World) -> None:

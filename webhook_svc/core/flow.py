@@ -71,6 +71,8 @@ def object_in(answer: Answer, fates: Fates, sender: str) -> Mapping[str, Any]:
 
 def failure(answer: Answer, fates: Fates, sender: str) -> WebhookError:
     """The error that the status means; one that is not in the table is Retryable from 500 on, else Permanent."""
+    if answer.status == 0:
+        return Retryable(answer.body.decode(errors="replace"))
     fate, meaning = fates.get(answer.status, (Retryable if answer.status >= 500 else Permanent, "unexpected"))
     message = f"{sender} answered {answer.status}: {meaning}"
     return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer))
@@ -86,11 +88,14 @@ def _pause(answer: Answer) -> float | None:
     return told
 
 
-def save_link(link: str, again: Callable[[], Flow[str]], part: str, name: str) -> Flow[Answer]:
+def save_link(
+    link: str, again: Callable[[], Flow[str]], part: str, name: str, *, optional: bool = False
+) -> Flow[Answer]:
     """The answer to the download. A link that no longer opens is asked for anew, once. Links carry no credentials."""
-    answer = yield Save(request=Request(url=link), part=part, name=name)
+    answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional)
     if answer.status in _LINK_IS_STALE:
-        answer = yield Save(request=Request(url=(yield from again())), part=part, name=name)
+        link = yield from again()
+        answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional)
     return answer
 
 

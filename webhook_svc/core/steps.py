@@ -123,6 +123,7 @@ def _save(step: DownloadStep, known: Mapping[str, str], values: Mapping[str, str
         name=_filled(step.name, known) or _usual_name(step, known["name"]),
         sha256=_filled(step.sha256, known).strip().lower() or None,
         content_type=step.content_type,
+        optional=step.optional,
     )
     if answer.ok:
         return

@@ -139,6 +139,7 @@ class Answer:
     """The answer to a request: headers lower-case, body at most 1 MiB.
 
     Of a `Save` that was answered with a 2xx the body is empty and `sha256`, `size` tell what was saved.
+    Status 0 is an `optional` step that failed without an answer that can be used; the body says why.
     """
 
     status: int
@@ -166,18 +167,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """Ask, and be sent the Answer."""
+    """Ask, and be sent the Answer. Where an `optional` one fails (time-out, refused address) its status is 0."""
 
     request: Request
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Save:
     """Stream the body into the vault as a part, and be sent the Answer without its body.
 
-    `sha256` (hex) is compared where the provider names one. An `optional` part that is answered with an error
-    is sent back as that Answer like any other; the steps decide. `content_type` is what is announced:
-    for `application/pdf` the bytes are checked to be a whole PDF.
+    `sha256` (hex) is compared where the provider names one. `content_type` is what is announced: for
+    `application/pdf` the bytes are checked to be a whole PDF. An error status is sent back as that Answer; the steps
+    decide. Where an `optional` part fails otherwise (time-out, refused address, failed check), it counts as `Lacking`
+    with that reason, and the Answer has status 0.
     """
 
     request: Request
@@ -185,6 +188,7 @@ class Save:
     name: str = ""
     sha256: str | None = None
     content_type: str = "application/pdf"
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

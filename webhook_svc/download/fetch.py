@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Final, cast
 
-from ..core.errors import DocumentCheckFailed, NotReady, Permanent, RenewToken, Retryable
+from ..core.errors import DocumentCheckFailed, Held, NotReady, Permanent, RenewToken, Retryable
 from ..core.names import disposition_name
 from ..core.ports import Http, Provider, Step, Steps, Vault
 from ..core.types import DOCUMENT, Answer, Artifact, Call, DocumentRef, Inline, Lacking, Listed, More, Part, Save
@@ -41,7 +41,7 @@ class Fetcher:
     def _run(self, provider: Provider, http: Http, ref: DocumentRef, check: bool) -> Haul:
         run = _Run(self._vault, http, ref, check, self._max_document)
         _drive(provider.steps(ref), run.act, MAX_STEPS)
-        return Haul(parts=tuple(run.parts), lacking=tuple(run.lacking), more=tuple(run.more))
+        return Haul(parts=tuple(run.parts), lacking=tuple(run.lacking.values()), more=tuple(run.more))
 
 
 def listed(provider: Provider, http: Http, since: float) -> list[Listed]:
@@ -83,24 +83,33 @@ class _Run:
         self._check = check
         self._limit = limit
         self.parts: list[Part] = []
-        self.lacking: list[Lacking] = []
+        self.lacking: dict[str, Lacking] = {}
         self.more: list[DocumentRef] = []
 
     def act(self, step: Step) -> Answer | None:
         match step:
-            case Call(request=request):
-                return self._http.call(request)
-            case Save():
-                return self._save(step)
+            case Call() | Save():
+                return self._asked(step)
             case Inline():
                 self._keep_inline(step)
             case Lacking():
-                self.lacking.append(step)
+                self.lacking.setdefault(step.part, step)
             case More(ref=ref):
                 self.more.append(ref)
             case Listed():
                 raise Permanent("a Listed step does not belong into a download")
         return None
+
+    def _asked(self, step: Call | Save) -> Answer:
+        """The trouble of an optional step goes back to the steps, but never a decision that waits for a person."""
+        try:
+            return self._http.call(step.request) if isinstance(step, Call) else self._save(step)
+        except (NotReady, Retryable, Permanent) as error:
+            if not step.optional or isinstance(error, Held):
+                raise
+            if isinstance(step, Save):
+                self.lacking.setdefault(step.part, Lacking(part=step.part, reason=str(error)))
+            return Answer(status=0, body=str(error).encode(errors="backslashreplace"))
 
     def _save(self, step: Save) -> Answer:
         """2xx bodies stream through hash and check into the vault; any other answer goes back as it is."""
@@ -135,6 +144,7 @@ class _Run:
         kind = content_type or "application/octet-stream"
         wanted = name or (self._ref.name if part == DOCUMENT else "") or part
         taken = {one.name.casefold() for one in self.parts}
+        self.lacking.pop(part, None)
         self.parts.append(
             Part(
                 kind=part,

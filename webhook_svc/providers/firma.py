@@ -212,15 +212,26 @@ class Firma(Provider):
 
     def _certificate(self, ref: DocumentRef) -> Flow[str]:
         """The title. A certificate that Firma failed to make is lacking too: that is reported, and the rest goes on."""
-        detail = yield from self._detail(ref)
-        reason = _why_no_certificate(detail)
-        if not reason:
-            link, again = _link(detail, _CERTIFICATE_LINK), lambda: self._certificate_link(ref)
-            answer = yield from save_link(link, again, CERTIFICATE, "certificate.pdf")
-            reason = "" if answer.ok else f"its link answered {answer.status}"
+        title = reason = ""
+        try:
+            detail = yield from self._detail(ref, optional=_beside_document(ref))
+            title = _text(detail.get("name"))
+            reason = _why_no_certificate(detail) or (yield from self._save_certificate(ref, detail))
+        except (NotReady, Retryable, Permanent) as error:
+            if not _beside_document(ref):
+                raise
+            reason = str(error)
         if reason:
             yield Lacking(part=CERTIFICATE, reason=reason)
-        return _text(detail.get("name"))
+        return title
+
+    def _save_certificate(self, ref: DocumentRef, detail: Mapping[str, Any]) -> Flow[str]:
+        """Why it could not be fetched; "" where it was."""
+        link, optional = _link(detail, _CERTIFICATE_LINK), _beside_document(ref)
+        answer = yield from save_link(
+            link, lambda: self._certificate_link(ref), CERTIFICATE, "certificate.pdf", optional=optional
+        )
+        return "" if answer.ok else f"its link answered {answer.status}"
 
     def _document(self, ref: DocumentRef, title: str) -> Flow[None]:
         ask = self._final_link if self.settings.document == "final" else self._plain_link
@@ -232,7 +243,13 @@ class Firma(Provider):
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""
         request = self._request(ref.hints, "signing-requests", ref.id, "audit")
-        answer = yield Save(request=request, part=AUDIT, name="audit.json", content_type="application/json")
+        answer = yield Save(
+            request=request,
+            part=AUDIT,
+            name="audit.json",
+            content_type="application/json",
+            optional=_beside_document(ref),
+        )
         if not answer.ok:
             yield Lacking(part=AUDIT, reason=f"its call answered {answer.status}")
 
@@ -255,10 +272,11 @@ class Firma(Provider):
         return _link(detail, "document_only_download_url")
 
     def _certificate_link(self, ref: DocumentRef) -> Flow[str]:
-        return _link((yield from self._detail(ref)), _CERTIFICATE_LINK)
+        return _link((yield from self._detail(ref, optional=_beside_document(ref))), _CERTIFICATE_LINK)
 
-    def _detail(self, ref: DocumentRef) -> Flow[Mapping[str, Any]]:
-        return _object((yield Call(request=self._request(ref.hints, "signing-requests", ref.id))))
+    def _detail(self, ref: DocumentRef, *, optional: bool = False) -> Flow[Mapping[str, Any]]:
+        request = self._request(ref.hints, "signing-requests", ref.id)
+        return _object((yield Call(request=request, optional=optional)))
 
     def completed_since(self, when: float) -> Steps:
         for workspace in ("", *self.settings.workspace_keys):
@@ -293,6 +311,11 @@ def _named_in(body: Mapping[str, Any], at: float | None) -> DocumentRef:
     document, workspace = first_text(body, *_REQUEST_ID), first_text(body, "workspace_id")
     segment(document)
     return DocumentRef(id=document, completed=at, hints={"workspace": workspace} if workspace else EMPTY)
+
+
+def _beside_document(ref: DocumentRef) -> bool:
+    """Whether another part's trouble would keep a document back; alone, its error is worth a try of its own."""
+    return DOCUMENT in ref.parts
 
 
 def _object(answer: Answer) -> Mapping[str, Any]:

@@ -13,8 +13,17 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from webhook_svc.core.errors import DocumentCheckFailed, NotReady, Permanent, RenewToken, Retryable
-from webhook_svc.core.ports import Provider, Scheme, Steps
+from webhook_svc.core.errors import (
+    ClaimLost,
+    DocumentCheckFailed,
+    Held,
+    NotReady,
+    Permanent,
+    RenewToken,
+    Retryable,
+    StoreUnavailable,
+)
+from webhook_svc.core.ports import Http, Provider, Scheme, Steps
 from webhook_svc.core.types import (
     Answer,
     Artifact,
@@ -68,7 +77,7 @@ def vault(tmp_path: Path) -> LocalVault:
 
 @pytest.fixture
 def http(httpserver: HTTPServer) -> Iterator[HttpClient]:
-    trusted = frozenset({f"{httpserver.host}:{httpserver.port}"})
+    trusted = frozenset({f"http://{httpserver.host}:{httpserver.port}"})
     with closing(HttpClient(trusted=trusted, read_timeout=2)) as client:
         yield client
 
@@ -236,6 +245,96 @@ def test_a_link_to_a_private_address_is_refused_wherever_it_comes_from(
         run(flow)
 
 
+# --- optional steps -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(run: Callable[..., Haul], httpserver: HTTPServer) -> Callable[[Call | Save], tuple[Haul, Answer]]:
+    """Fetches a document after another step, and tells what that step was sent."""
+    httpserver.expect_request("/file").respond_with_data(PDF)
+
+    def beside(step: Call | Save) -> tuple[Haul, Answer]:
+        answers: list[Answer] = []
+
+        def flow(_: DocumentRef) -> Steps:
+            answers.append((yield step))
+            yield Save(request=Request(url=httpserver.url_for("/file")))
+
+        return run(flow), answers[0]
+
+    return beside
+
+
+def test_an_optional_part_behind_a_refused_address_is_lacking_and_the_document_comes(
+    beside: Callable[[Call | Save], tuple[Haul, Answer]],
+) -> None:
+    haul, answer = beside(Save(request=Request(url="http://10.0.0.1/c.pdf"), part="certificate", optional=True))
+    assert ["document"] == [part.kind for part in haul.parts]
+    assert ["certificate"] == [one.part for one in haul.lacking]
+    assert "not a public address" in haul.lacking[0].reason
+    assert (0, haul.lacking[0].reason) == (answer.status, answer.body.decode())
+
+
+def test_an_optional_part_that_is_no_pdf_is_lacking_and_leaves_nothing(
+    beside: Callable[[Call | Save], tuple[Haul, Answer]], httpserver: HTTPServer, vault: LocalVault
+) -> None:
+    httpserver.expect_request("/c").respond_with_data(b"<html>")
+    haul, _ = beside(Save(request=Request(url=httpserver.url_for("/c")), part="certificate", optional=True))
+    assert ["certificate"] == [one.part for one in haul.lacking]
+    assert [PDF] == stored(vault, haul)
+
+
+def test_an_optional_call_that_fails_is_answered_with_status_0(
+    beside: Callable[[Call | Save], tuple[Haul, Answer]],
+) -> None:
+    haul, answer = beside(Call(request=Request(url="http://10.0.0.1/"), optional=True))
+    assert (0, False) == (answer.status, answer.ok)
+    assert (["document"], ()) == ([part.kind for part in haul.parts], haul.lacking)
+
+
+class Refusing(Http):
+    """Raises the same error for whatever is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def call(self, *_: Any, **__: Any) -> Answer:
+        raise self._error
+
+    save = call
+
+
+@pytest.mark.parametrize("error", [Held(), ClaimLost(), StoreUnavailable(), OSError("disk full")])
+def test_what_is_not_the_providers_trouble_ends_optional_steps_too(vault: LocalVault, error: Exception) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        yield Save(request=Request(url="https://x.test/"), part="certificate", optional=True)
+
+    with pytest.raises(type(error)):
+        Fetcher(vault).fetch(Scripted(flow), Refusing(error), REF)
+
+
+@pytest.mark.parametrize("error", [NotReady("later"), Retryable("time-out"), Permanent("refused")])
+def test_the_reason_of_the_failed_step_is_kept_whatever_the_steps_say_of_it(
+    vault: LocalVault, error: Exception
+) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        answer = yield Save(request=Request(url="https://x.test/"), part="certificate", optional=True)
+        yield Lacking(part="certificate", reason=f"status {answer.status}")
+
+    haul = Fetcher(vault).fetch(Scripted(flow), Refusing(error), REF)
+    assert (Lacking(part="certificate", reason=str(error)),) == haul.lacking
+
+
+def test_a_part_that_comes_at_a_second_try_is_not_lacking(run: Callable[..., Haul], httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/c").respond_with_data(PDF)
+
+    def flow(_: DocumentRef) -> Steps:
+        for url in ("http://10.0.0.1/", httpserver.url_for("/c")):
+            yield Save(request=Request(url=url), part="certificate", optional=True)
+
+    assert () == run(flow).lacking
+
+
 # --- checks -------------------------------------------------------------------------------------------------------
 
 
@@ -383,7 +482,7 @@ from webhook_svc.http import HttpClient
 from webhook_svc.vault.local import LocalVault
 
 root, port = Path(sys.argv[1]), sys.argv[2]
-vault, http = LocalVault(root), HttpClient(trusted=frozenset({f"127.0.0.1:{port}"}))
+vault, http = LocalVault(root), HttpClient(trusted=frozenset({f"http://127.0.0.1:{port}"}))
 
 class Provider:
     source = "large"

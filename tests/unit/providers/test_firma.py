@@ -1,16 +1,20 @@
 """Firma's flow of requests, answer by answer."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from webhook_svc.core.errors import NotReady, Permanent, Retryable, WebhookError
-from webhook_svc.core.ports import Step
+from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, Answer, Call, DocumentRef, Lacking, Save
+from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, Answer, Call, DocumentRef, Lacking, Request, Save
+from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.firma import Firma, FirmaSettings
+from webhook_svc.vault.local import LocalVault
 
 API = "https://api.example.test/v1"
 REF = DocumentRef(id="sr 1/2", completed=1.0)
@@ -137,12 +141,72 @@ def test_each_answer_of_the_download_call_has_its_fate(
         ([detail(certificate_only_download_url=None)], "Firma cannot reach its file"),
         ([detail(), GONE, detail(), GONE], "its link answered 403"),
         ([detail(), Answer(status=500)], "its link answered 500"),
+        ([detail(), GONE, said({}, 502)], "Firma answered 502: unexpected"),
+        ([said({}, 401)], "Firma answered 401: the API key is not accepted"),
+        ([said({}, 403)], "Firma answered 403: the API key may not do this"),
+        ([said({}, 429)], "Firma answered 429: the rate limit is reached"),
+        ([said({}, 500)], "Firma answered 500: unexpected"),
+        ([said({}, 503)], "Firma answered 503: the PDF is being built"),
+        ([Answer(status=200, body=b"<html>")], "the answer (status 200) is not JSON"),
+        ([Answer(status=0, body=b"api.example.test: time-out")], "api.example.test: time-out"),
     ],
 )
 def test_trouble_with_the_certificate_is_reported_and_the_document_comes(answers: list[Answer], reason: str) -> None:
     seen = flow(firma(), replace(REF, parts=(CERTIFICATE, DOCUMENT)), *answers, finished(), SAVED)
     assert [Lacking(part=CERTIFICATE, reason=reason)] == [step for step in seen if isinstance(step, Lacking)]
     assert DOCUMENT == getattr(seen[-1], "part", None)
+
+
+def test_what_belongs_to_other_parts_than_the_document_is_optional_beside_it() -> None:
+    answers = (detail(), GONE, detail(), SAVED, finished(), SAVED, SAVED)
+    seen = flow(firma(), replace(REF, parts=(DOCUMENT, CERTIFICATE, AUDIT)), *answers)
+    assert [True, True, True, True, False, False, True] == [
+        one.optional for one in seen if isinstance(one, Call | Save)
+    ]
+
+
+@pytest.mark.parametrize(("status", "fate"), [(403, Permanent), (500, Retryable), (503, NotReady)])
+def test_a_certificate_that_is_fetched_alone_keeps_its_error(status: int, fate: type[WebhookError]) -> None:
+    with pytest.raises(fate):
+        flow(firma(), replace(REF, parts=(CERTIFICATE,)), said({}, status))
+
+
+class Api(Http):
+    """Answers by the end of the path: an Answer, whose body is the file where one is saved, or an error."""
+
+    def __init__(self, answers: Mapping[str, Answer | WebhookError]) -> None:
+        self._answers = answers
+
+    def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
+        answer = self._answers[request.url.partition("?")[0].rpartition("/")[2]]
+        if isinstance(answer, WebhookError):
+            raise answer
+        assert len(answer.body) <= limit
+        return answer
+
+    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
+        answer = self.call(request, limit=limit)
+        into(answer.body)
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ({"sr%201%2F2": Retryable("api.example.test: time-out")}, "api.example.test: time-out"),
+        ({"sr%201%2F2": said({}, 403)}, "Firma answered 403: the API key may not do this"),
+        ({"c": Permanent("files.example.test: not allowed")}, "files.example.test: not allowed"),
+        ({"c": Answer(status=200, body=b"<html>")}, "a PDF was announced, and the bytes do not begin like one"),
+    ],
+)
+def test_the_document_is_fetched_whatever_becomes_of_the_certificate(
+    tmp_path: Path, trouble: dict[str, Answer | WebhookError], reason: str
+) -> None:
+    file = Answer(status=200, body=b"%PDF-1.7\n1\nstartxref\n1\n%%EOF\n")
+    api = Api({"sr%201%2F2": detail(), "c": file, "download": finished(), "1": file, **trouble})
+    haul = Fetcher(LocalVault(tmp_path)).fetch(firma(), api, replace(REF, parts=(DOCUMENT, CERTIFICATE)))
+    assert [DOCUMENT] == [part.kind for part in haul.parts]
+    assert (Lacking(part=CERTIFICATE, reason=reason),) == haul.lacking
 
 
 def test_the_audit_trail_is_saved_as_json_with_the_key() -> None:
