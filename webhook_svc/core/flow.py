@@ -22,6 +22,7 @@ Fates = Mapping[int, tuple[type[Permanent | NotReady | Retryable], str]]
 """What an error status means, in a table that can be held against the provider's documentation."""
 
 _LINK_IS_STALE = (403, 404, 410)
+_MAY_PASS = (408, 425)  # it took too long, it is too early: said by gateways that no provider's table knows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +71,11 @@ def object_in(answer: Answer, fates: Fates, sender: str) -> Mapping[str, Any]:
 
 
 def failure(answer: Answer, fates: Fates, sender: str) -> WebhookError:
-    """The error that the status means; one that is not in the table is Retryable from 500 on, else Permanent."""
+    """The error that the status means. Outside the table 408, 425 and all from 500 on may pass; the others do not."""
     if answer.status == 0:
         return Retryable(answer.body.decode(errors="replace"))
-    fate, meaning = fates.get(answer.status, (Retryable if answer.status >= 500 else Permanent, "unexpected"))
+    may_pass = answer.status >= 500 or answer.status in _MAY_PASS
+    fate, meaning = fates.get(answer.status, (Retryable if may_pass else Permanent, "unexpected"))
     message = f"{sender} answered {answer.status}: {meaning}"
     return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer))
 
