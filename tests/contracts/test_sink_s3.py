@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
-from webhook_svc.core.settings import Secret, Url
+from webhook_svc.core.settings import Secret, Url, host_of
 from webhook_svc.http import HttpClient
 from webhook_svc.sinks.s3 import S3, S3Settings
 
@@ -41,6 +41,8 @@ class Bucket:
     objects: dict[str, bytes] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     conditional: bool = True
+    heeds: bool = True
+    """Without it, a condition is taken and makes no difference."""
     keeps_checksums: bool = True
     forbids: str = ""
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Bucket:
             return Fault(400, "BadDigest")
         if "if-none-match" in headers and not self.conditional:
             return Fault(501, "NotImplemented")
-        if "if-none-match" in headers and key in self.objects:
+        if "if-none-match" in headers and key in self.objects and self.heeds:
             return Fault(412, "PreconditionFailed")
         fault = self.faults.pop(0) if self.faults else Fault(200, stores=True)
         if fault.stores:
@@ -143,7 +145,7 @@ def make(endpoint: str) -> Iterator[Callable[..., S3]]:
 
     def _make(**changes: Any) -> S3:
         wanted = settings(endpoint=Url(endpoint), **changes)
-        clients.append(HttpClient(trusted=frozenset({wanted.address().split("/")[2]}), read_timeout=2))
+        clients.append(HttpClient(trusted=frozenset({host_of(wanted.address())}), read_timeout=2))
         return S3("archive", wanted, clients[-1], clock=lambda: NOW)
 
     yield _make
@@ -156,9 +158,8 @@ def make(endpoint: str) -> Iterator[Callable[..., S3]]:
 
 def test_a_put_is_conditional_signed_and_carries_its_hashes(make: Any, bucket: Bucket, bundle: Any) -> None:
     make(storage_class="STANDARD_IA", encryption="AES256").deliver(bundle().delivery(), None)
-    method, headers = bucket.seen[0]
+    headers = next(headers for method, headers in bucket.seen if method == "PUT")
     sha256 = hashlib.sha256(DEED)
-    assert method == "PUT"
     assert {
         "if-none-match": "*",
         "content-type": "application/pdf",
@@ -265,7 +266,7 @@ def test_a_write_whose_answer_was_lost_is_found_by_the_retry(
 def test_the_checksum_that_the_server_keeps_is_the_proof(make: Any, bucket: Bucket, bundle: Any) -> None:
     receipt = make(manifest=False).deliver(bundle().delivery(), None)
     assert "checksum of the stored object" == receipt.proof
-    assert ["PUT", "HEAD"] == [method for method, _ in bucket.seen]
+    assert ["HEAD", "PUT", "HEAD"] == [method for method, _ in bucket.seen]
 
 
 @pytest.mark.parametrize("verify", ["head", "read"])
@@ -275,7 +276,7 @@ def test_without_a_checksum_or_on_request_the_object_is_read_back(
     bucket.keeps_checksums = verify == "read"
     receipt = make(manifest=False, verify=verify).deliver(bundle().delivery(), None)
     assert "read back and hashed" == receipt.proof
-    assert ["PUT", "HEAD", "GET"] == [method for method, _ in bucket.seen]
+    assert ["HEAD", "PUT", "HEAD", "GET"] == [method for method, _ in bucket.seen]
 
 
 @pytest.mark.parametrize("keeps_checksums", [True, False])
@@ -309,7 +310,7 @@ def test_what_may_not_be_looked_at_is_no_receipt(make: Any, bucket: Bucket, bund
 def test_auto_looks_first_where_the_server_has_no_conditions(make: Any, bucket: Bucket, bundle: Any) -> None:
     bucket.conditional = False
     receipt = make(manifest=False).deliver(bundle().delivery(), None)
-    assert ["PUT", "HEAD", "PUT", "HEAD"] == [method for method, _ in bucket.seen]
+    assert ["HEAD", "PUT", "HEAD", "PUT", "HEAD"] == [method for method, _ in bucket.seen]
     assert {KEY: DEED} == bucket.objects
     assert "If-None-Match" in receipt.details["notes"][0]
 
@@ -321,6 +322,30 @@ def test_auto_asks_a_server_without_conditions_only_once(make: Any, bucket: Buck
     bucket.seen.clear()
     assert sink.deliver(bundle().delivery(), None).found
     assert ["HEAD", "HEAD"] == [method for method, _ in bucket.seen]
+
+
+def test_a_store_that_takes_the_condition_and_ignores_it_is_looked_at_first(
+    make: Any, bucket: Bucket, bundle: Any
+) -> None:
+    bucket.heeds = False
+    bucket.objects[KEY] = b"another contract"
+    with pytest.raises(Conflict):
+        make().deliver(bundle().delivery(), None)
+    assert {KEY: b"another contract"} == bucket.objects
+
+
+def test_the_condition_stands_guard_between_look_and_write(make: Any, bucket: Bucket, bundle: Any) -> None:
+    def slip_in() -> None:
+        bucket.objects.setdefault(KEY, b"another contract")
+
+    with pytest.raises(Conflict):
+        make().deliver(bundle(still_ours=slip_in).delivery(), None)
+    assert {KEY: b"another contract"} == bucket.objects
+
+
+def test_on_does_not_look_first(make: Any, bucket: Bucket, bundle: Any) -> None:
+    make(create_only="on", manifest=False).deliver(bundle().delivery(), None)
+    assert ["PUT", "HEAD"] == [method for method, _ in bucket.seen]
 
 
 def test_looking_first_never_writes_over_other_bytes(make: Any, bucket: Bucket, bundle: Any) -> None:
@@ -362,7 +387,7 @@ def test_the_address_follows_from_bucket_region_and_endpoint(changes: dict[str, 
 
 def test_the_computed_host_is_the_one_that_is_trusted() -> None:
     sink = S3("archive", settings(), HttpClient(trusted=frozenset()))
-    assert frozenset({"acme-signed.s3.us-east-1.amazonaws.com:443"}) == sink.hosts()
+    assert frozenset({"https://acme-signed.s3.us-east-1.amazonaws.com:443"}) == sink.hosts()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ class Server:
         self.port: int = self._listener.getsockname()[1]
         self.origin = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.origin}"
+        self.secure = f"https://{self.origin}"
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
@@ -126,13 +127,13 @@ def client(*trusted: str, **options: Any) -> Iterator[HttpClient]:
 
 
 def ask(server: Server, path: str = "/", limit: int = 1024, **options: Any) -> Answer:
-    with client(server.origin, **options) as http:
+    with client(server.url, **options) as http:
         return http.call(Request(url=server.url + path), limit=limit)
 
 
 def save(server: Server, limit: int = 10_000_000, **options: Any) -> tuple[Answer, bytes]:
     saved = BytesIO()
-    with client(server.origin, **options) as http:
+    with client(server.url, **options) as http:
         return http.save(Request(url=server.url), saved.write, limit=limit), saved.getvalue()
 
 
@@ -155,7 +156,7 @@ def test_an_answer_has_status_lower_case_headers_and_body(serving: Any) -> None:
 
 def test_a_connection_is_used_again(serving: Any) -> None:
     server, saved = serving(always(answer(b"x"))), []
-    with client(server.origin) as http:
+    with client(server.url) as http:
         for _ in range(3):
             http.call(Request(url=server.url))
         http.save(Request(url=server.url), saved.append, limit=10)
@@ -170,7 +171,7 @@ def test_a_question_on_a_connection_that_the_server_just_closed_is_asked_anew(se
             sock.sendall(answer(b"x"))
 
     server = serving(serve)
-    with client(server.origin) as http:
+    with client(server.url) as http:
         http.call(Request(url=server.url))
         assert b"x" == http.call(Request(url=server.url)).body
     assert (3, 2) == (len(server.requests), server.connections)
@@ -178,7 +179,7 @@ def test_a_question_on_a_connection_that_the_server_just_closed_is_asked_anew(se
 
 def test_a_post_on_a_connection_that_the_server_just_closed_is_not_repeated(serving: Any) -> None:
     server = serving(lambda sock, head: reset(sock, b"") if b"POST" in head else sock.sendall(answer(b"x")))
-    with client(server.origin) as http:
+    with client(server.url) as http:
         http.call(Request(url=server.url))
         with pytest.raises(Retryable, match="cut"):
             http.call(Request(url=server.url, method="POST"))
@@ -192,7 +193,7 @@ def test_we_ask_for_no_compression_and_send_credentials_and_json_to_a_trusted_ho
 
     bodies: list[bytes] = []
     server = serving(serve)
-    with client(server.origin) as http:
+    with client(server.url) as http:
         http.call(Request(url=server.url, method="POST", auth={"Authorization": "Bearer k"}, json={"a": "계"}))
     head = server.requests[0]
     assert b"Accept-Encoding: identity\r\n" in head
@@ -214,7 +215,7 @@ def test_no_proxy_or_password_is_taken_from_the_environment(
 
 def test_cookies_are_not_kept(serving: Any) -> None:
     server = serving(always(answer(b"", "200 OK", "Set-Cookie: a=b")))
-    with client(server.origin) as http:
+    with client(server.url) as http:
         http.call(Request(url=server.url))
         http.call(Request(url=server.url))
     assert b"Cookie" not in server.requests[1]
@@ -228,7 +229,7 @@ def test_an_upload_is_streamed_with_its_length_and_opened_for_each_call(serving:
         sock.sendall(answer(b"got it"))
 
     server, opened = serving(serve), []
-    with client(server.origin) as http:
+    with client(server.url) as http:
         for _ in range(2):
             upload = Upload(open=lambda: opened.append(BytesIO(b"x" * 1_000_000)) or opened[-1], size=1_000_000)
             assert b"got it" == http.call(Request(url=server.url, method="PUT", body=upload)).body
@@ -244,7 +245,7 @@ def test_large_bytes_arrive_whole(serving: Any) -> None:
         sock.sendall(answer(b"got it"))
 
     server, got, sent = serving(serve), bytearray(), bytes(range(250)) * 12_000
-    with client(server.origin) as http:
+    with client(server.url) as http:
         http.call(Request(url=server.url, method="POST", body=sent))
     assert sent == got
 
@@ -252,7 +253,7 @@ def test_large_bytes_arrive_whole(serving: Any) -> None:
 def test_an_upload_that_is_shorter_than_announced_is_no_success(serving: Any) -> None:
     server = serving(lambda *_: server.over.wait(5))
     upload = Upload(open=lambda: BytesIO(b"abc"), size=4)
-    with client(server.origin) as http, pytest.raises(Retryable, match="ended 1 bytes before"):
+    with client(server.url) as http, pytest.raises(Retryable, match="ended 1 bytes before"):
         http.call(Request(url=server.url, method="PUT", body=upload))
 
 
@@ -262,14 +263,14 @@ def test_an_error_of_our_own_while_uploading_keeps_its_class(serving: Any) -> No
             raise ArtifactLost
 
     server = serving(lambda *_: server.over.wait(5))
-    with client(server.origin) as http, pytest.raises(ArtifactLost):
+    with client(server.url) as http, pytest.raises(ArtifactLost):
         http.call(Request(url=server.url, method="PUT", body=Upload(open=Damaged, size=4)))
 
 
 @pytest.mark.parametrize("headers", [{"X-A": "a\r\nX-B: b"}, {"X-A": "a\n"}, {"X A": "a"}, {"X-A:": "a"}, {"X-A": "é"}])
 @pytest.mark.parametrize("place", ["headers", "auth"])
 def test_a_header_that_would_add_headers_is_refused_and_its_value_not_shown(headers: Any, place: str) -> None:
-    with client("127.0.0.1:9") as http, pytest.raises(Permanent) as error:
+    with client("http://127.0.0.1:9") as http, pytest.raises(Permanent) as error:
         http.call(Request(url="http://127.0.0.1:9", **{place: headers}))
     assert "X-B" not in str(error.value)
 
@@ -315,7 +316,7 @@ def test_a_body_without_length_is_cut_off_at_the_limit(serving: Any) -> None:
 
     saved: list[int] = []
     server = serving(endless)
-    with client(server.origin) as http, pytest.raises(Permanent, match="larger than 500000 bytes"):
+    with client(server.url) as http, pytest.raises(Permanent, match="larger than 500000 bytes"):
         http.save(Request(url=server.url), lambda chunk: saved.append(len(chunk)), limit=500_000)
     assert sum(saved) <= 500_000
 
@@ -368,7 +369,7 @@ def test_an_answer_of_unclear_length_is_closed_at_once(serving: Any, monkeypatch
 
     monkeypatch.setattr("webhook_svc.http.door._opened", noted)
     server = serving(always(b"HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc"))
-    with client(server.origin) as http:
+    with client(server.url) as http:
         with pytest.raises(Retryable, match="not HTTP"):
             http.call(Request(url=server.url))
         assert [-1] == [sock.fileno() for sock in opened]
@@ -431,7 +432,7 @@ def test_a_host_that_never_answers_is_given_up(serving: Any, first: bytes) -> No
 
 def test_a_host_that_takes_no_upload_is_given_up(serving: Any) -> None:
     server = serving(lambda *_: server.over.wait(5))
-    with client(server.origin, read_timeout=0.1) as http, pytest.raises(Retryable, match="no answer in time"):
+    with client(server.url, read_timeout=0.1) as http, pytest.raises(Retryable, match="no answer in time"):
         http.call(Request(url=server.url, method="PUT", body=b"x" * 30_000_000))
 
 
@@ -439,7 +440,10 @@ def test_a_connection_that_is_never_accepted_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         origin = f"127.0.0.1:{full.getsockname()[1]}"
         waiting = [socket.create_connection(full.getsockname()[:2], 1)]
-        with client(origin, connect_timeout=0.1) as http, pytest.raises(Retryable, match="no answer in time"):
+        with (
+            client(f"http://{origin}", connect_timeout=0.1) as http,
+            pytest.raises(Retryable, match="no answer in time"),
+        ):
             http.call(Request(url=f"http://{origin}"))
         waiting[0].close()
 
@@ -455,7 +459,7 @@ def test_a_reset_connection_is_retryable(serving: Any) -> None:
 def test_a_refused_connection_is_retryable_and_names_host_and_cause_alone() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         origin = f"127.0.0.1:{unused.getsockname()[1]}"
-    with client(origin) as http, pytest.raises(Retryable) as error:
+    with client(f"http://{origin}") as http, pytest.raises(Retryable) as error:
         http.call(Request(url=f"http://{origin}/path?token=secret"))
     assert "127.0.0.1: the connection was refused" == str(error.value)
     assert error.value.__cause__ is None
@@ -474,7 +478,7 @@ def test_an_error_of_the_receiver_is_not_taken_for_one_of_the_network(serving: A
         raise Retryable("disk full")
 
     server = serving(always(answer(b"x")))
-    with client(server.origin) as http, pytest.raises(Retryable, match=r"^disk full$"):
+    with client(server.url) as http, pytest.raises(Retryable, match=r"^disk full$"):
         http.save(Request(url=server.url), full, limit=10)
 
 
@@ -509,8 +513,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSL
 
 def test_a_certificate_that_nobody_vouches_for_is_retryable_and_says_so(serving: Any, certificate: Any) -> None:
     server = serving(always(answer(b"x")), certificate[1])
-    with client(server.origin) as http, pytest.raises(Retryable, match=r"its certificate does not hold \(self-signed"):
-        http.call(Request(url=f"https://{server.origin}/"))
+    with client(server.secure) as http, pytest.raises(Retryable, match=r"its certificate does not hold \(self-signed"):
+        http.call(Request(url=f"{server.secure}/"))
     assert [] == server.requests
 
 
@@ -518,22 +522,25 @@ def test_a_certificate_for_another_name_is_retryable_and_says_so(serving: Any, c
     server = serving(always(answer(b"x")), certificate[1])
     origin = f"other.example:{server.port}"
     options = {"ca_file": str(certificate[0]), "resolve": naming("127.0.0.1")}
-    with client(origin, **options) as http, pytest.raises(Retryable, match=r"Hostname mismatch.*other\.example"):
+    with (
+        client(f"https://{origin}", **options) as http,
+        pytest.raises(Retryable, match=r"Hostname mismatch.*other\.example"),
+    ):
         http.call(Request(url=f"https://{origin}/"))
 
 
 def test_the_name_is_proved_although_the_judged_address_is_connected(serving: Any, certificate: Any) -> None:
     server = serving(always(answer(b"x")), certificate[1])
     origin = f"signed.example:{server.port}"
-    with client(origin, ca_file=str(certificate[0]), resolve=naming("127.0.0.1")) as http:
+    with client(f"https://{origin}", ca_file=str(certificate[0]), resolve=naming("127.0.0.1")) as http:
         assert b"x" == http.call(Request(url=f"https://{origin}/")).body
     assert f"Host: {origin}\r\n".encode() in server.requests[0]
 
 
 def test_plain_http_where_tls_was_asked_is_retryable(serving: Any) -> None:
     server = serving(always(answer(b"x")))
-    with client(server.origin, connect_timeout=0.2) as http, pytest.raises(Retryable):
-        http.call(Request(url=f"https://{server.origin}/"))
+    with client(server.secure, connect_timeout=0.2) as http, pytest.raises(Retryable):
+        http.call(Request(url=f"{server.secure}/"))
 
 
 # --- addresses ----------------------------------------------------------------------------------------------------
@@ -644,14 +651,28 @@ def test_a_name_is_looked_up_once_and_the_judged_address_is_connected(serving: A
 
 def test_credentials_never_go_to_a_host_that_is_not_configured(serving: Any) -> None:
     server = serving(always(answer(b"x")))
-    with client("127.0.0.1:1", allow_hosts=frozenset({"127.0.0.1"})) as http:
+    with client("http://127.0.0.1:1", allow_hosts=frozenset({"127.0.0.1"})) as http:
         http.call(Request(url=server.url, auth={"Authorization": "Bearer secret"}))
     assert b"secret" not in server.requests[0]
 
 
+def test_credentials_for_https_never_go_over_http(serving: Any) -> None:
+    server = serving(always(answer(b"x")))
+    with client(server.secure, allow_hosts=frozenset({"127.0.0.1"})) as http:
+        http.call(Request(url=server.url, auth={"Authorization": "Bearer secret"}))
+    assert b"secret" not in server.requests[0]
+
+
+def test_another_scheme_of_a_trusted_address_is_judged_as_a_strangers(serving: Any) -> None:
+    server = serving(always(answer(b"x")))
+    with client(server.secure) as http, pytest.raises(Permanent, match="not a public address"):
+        http.call(Request(url=server.url))
+    assert [] == server.requests
+
+
 def test_an_address_that_two_readers_understand_differently_gets_no_credentials(serving: Any) -> None:
     server = serving(always(answer(b"x")))
-    with client("trusted.example:80", resolve=naming("10.0.0.1")) as http, pytest.raises(Permanent):
+    with client("http://trusted.example:80", resolve=naming("10.0.0.1")) as http, pytest.raises(Permanent):
         http.call(Request(url=f"http://{server.origin}\\@trusted.example/", auth={"Authorization": "Bearer secret"}))
     assert [] == server.requests
 
@@ -668,7 +689,7 @@ def test_a_redirect_to_another_host_is_followed_without_credentials(serving: Any
     target = serving(always(answer(b"the file")))
     source = serving(sending_to(f"{target.url}/file?sig=1", status))
     request = Request(url=source.url, auth={"Authorization": "Bearer secret"}, headers={"X-Key": "k", "Accept": "a/b"})
-    with client(source.origin, allow_hosts=frozenset({target.origin})) as http:
+    with client(source.url, allow_hosts=frozenset({target.origin})) as http:
         assert b"the file" == http.call(request).body
     assert b"secret" in source.requests[0]
     assert target.requests[0].startswith(b"GET /file?sig=1 HTTP/1.1\r\n")
@@ -680,7 +701,7 @@ def test_a_redirect_to_another_host_is_followed_without_credentials(serving: Any
 def test_a_redirect_to_a_trusted_host_adds_no_credentials(serving: Any) -> None:
     target = serving(always(answer(b"the file")))
     source = serving(sending_to(target.url))
-    with client(target.origin, allow_hosts=frozenset({source.origin})) as http:
+    with client(target.url, allow_hosts=frozenset({source.origin})) as http:
         assert b"the file" == http.call(Request(url=source.url, auth={"Authorization": "Bearer secret"})).body
     assert b"secret" not in source.requests[0] + target.requests[0]
 
@@ -690,7 +711,7 @@ def test_a_relative_redirect_keeps_credentials_and_connection(serving: Any) -> N
         sock.sendall(answer(b"x") if b"/next" in head else answer(b"moved", "302 Found", "Location: next"))
 
     server = serving(serve)
-    with client(server.origin) as http:
+    with client(server.url) as http:
         assert b"x" == http.call(Request(url=f"{server.url}/a/first", auth={"X-Key": "k"})).body
     assert server.requests[1].startswith(b"GET /a/next ")
     assert b"X-Key: k\r\n" in server.requests[1]
@@ -705,6 +726,16 @@ def test_a_redirect_to_a_forbidden_place_is_permanent(serving: Any, location: st
         ask(serving(sending_to(location)))
 
 
+def test_a_redirect_from_https_to_http_is_permanent(serving: Any, certificate: Any) -> None:
+    target = serving(always(answer(b"the file")))
+    source = serving(sending_to(target.url), certificate[1])
+    origin = f"https://signed.example:{source.port}"
+    options = {"ca_file": str(certificate[0]), "resolve": naming("127.0.0.1")}
+    with client(origin, target.url, **options) as http, pytest.raises(Permanent, match="from https to http"):
+        http.call(Request(url=origin))
+    assert [] == target.requests
+
+
 def test_a_redirect_that_leads_round_in_circles_ends(serving: Any) -> None:
     server = serving(sending_to("/again"))
     with pytest.raises(Permanent, match="more than 5 redirects"):
@@ -715,7 +746,7 @@ def test_a_redirect_that_leads_round_in_circles_ends(serving: Any) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_redirect_of_what_changes_something_is_returned_as_it_stands(serving: Any, method: str) -> None:
     server = serving(sending_to("/elsewhere", "307 Temporary Redirect"))
-    with client(server.origin) as http:
+    with client(server.url) as http:
         got = http.call(Request(url=server.url, method=method))
     assert (307, "/elsewhere") == (got.status, got.headers["location"])
 
@@ -725,7 +756,7 @@ def test_a_redirect_of_what_changes_something_is_returned_as_it_stands(serving: 
 
 def test_a_configured_proxy_is_asked_and_untrusted_names_are_judged_before(serving: Any) -> None:
     proxy = serving(always(answer(b"through the proxy")))
-    with client("a.example:80", proxy=proxy.url, resolve=naming("127.0.0.1")) as http:
+    with client("http://a.example:80", proxy=proxy.url, resolve=naming("127.0.0.1")) as http:
         assert b"through the proxy" == http.call(Request(url="http://a.example/x")).body
         with pytest.raises(Permanent, match="not a public address"):
             http.call(Request(url="http://b.example/x"))
@@ -734,5 +765,8 @@ def test_a_configured_proxy_is_asked_and_untrusted_names_are_judged_before(servi
 
 def test_a_proxy_that_refuses_is_retryable(serving: Any) -> None:
     proxy = serving(always(answer(b"", "407 Proxy Authentication Required")))
-    with client("a.example:443", proxy=proxy.url) as http, pytest.raises(Retryable, match=r"a\.example: the proxy"):
+    with (
+        client("https://a.example:443", proxy=proxy.url) as http,
+        pytest.raises(Retryable, match=r"a\.example: the proxy"),
+    ):
         http.call(Request(url="https://a.example/x"))

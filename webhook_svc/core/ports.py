@@ -112,7 +112,7 @@ class Provider(ABC):
         return frozenset({DOCUMENT, CERTIFICATE, AUDIT})
 
     def hosts(self) -> frozenset[str]:
-        """`host:port` that are trusted as written and receive credentials."""
+        """Origins (`scheme://host:port`) that are trusted as written and receive credentials."""
         return hosts_in(self.settings)
 
     def warnings(self) -> list[str]:

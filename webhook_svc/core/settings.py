@@ -120,17 +120,17 @@ def fields_of(kind: type) -> Iterator[tuple[str, str, str, str]]:
 
 
 def hosts_in(settings: Any) -> frozenset[str]:
-    """`host:port` of every Url that stands in the settings: the hosts that are trusted and receive credentials."""
+    """The origin of every Url that stands in the settings: the hosts that are trusted and receive credentials."""
     return frozenset(_hosts(settings))
 
 
 def host_of(url: str) -> str:
-    """`host:port` in lower case, the port spelt out. ValueError where the URL has none."""
+    """The origin, `scheme://host:port` in lower case, the port spelt out. ValueError where the URL has no host."""
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError("the URL has no host")
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-    return f"{parts.hostname.lower()}:{port}"
+    return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
 
 
 def _hosts(value: Any) -> Iterator[str]:

@@ -87,7 +87,7 @@ def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Ite
 
 
 def trusted_hosts(steps: Iterable[DownloadStep], values: Mapping[str, str]) -> frozenset[str]:
-    """`host:port` of every address that the operator wrote: they receive the headers. ValueError where one is none."""
+    """The origin of every address that the operator wrote: they receive the headers. ValueError where one is none."""
     return frozenset(_host(base) for step in steps if (base := _base(step.address, values)))
 
 

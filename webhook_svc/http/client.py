@@ -85,11 +85,12 @@ class HttpClient:
     @contextmanager
     def _answered(self, request: Request) -> Iterator[tuple[str, urllib3.HTTPResponse]]:
         """(host, answer) after the redirects that may be followed; every hop is judged anew."""
-        url, first = request.url, ""
+        url, first, before = request.url, "", ""
         with self._timer.call(self._total), ExitStack() as answers:
             for _ in range(self._max_redirects + 1):
                 prepared, origin = self._prepared(request, url, first)
-                host, first = _host(origin), first or origin
+                _check_redirect(before, origin)
+                host, first, before = _host(origin), first or origin, origin
                 response = self._sent(request, prepared, origin)
                 answers.callback(response.raw.close)
                 target = _redirect(prepared, response)
@@ -131,10 +132,10 @@ class HttpClient:
                 return self._exchange(prepared, origin)
 
     def _exchange(self, prepared: requests.PreparedRequest, origin: str) -> requests.Response:
-        host, _, port = origin.rpartition(":")
+        scheme, host, port = _split(origin)
         proxies = {} if _is_loopback(host) else self._proxies
         if proxies and not self._door.trusts(origin):
-            self._door.judged(host, int(port))
+            self._door.judged(scheme, host, port)
         return self._adapter.send(prepared, stream=True, timeout=self._timeouts, proxies=proxies)
 
 
@@ -163,7 +164,7 @@ def _method(request: Request) -> str:
 
 
 def _origin(url: str) -> str:
-    """`host:port`. Permanent for what is no plain web address."""
+    """`scheme://host:port`. Permanent for what is no plain web address."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https"):
         raise Permanent("only http and https addresses are asked")
@@ -172,8 +173,14 @@ def _origin(url: str) -> str:
     return host_of(url)
 
 
+def _split(origin: str) -> tuple[str, str, int]:
+    scheme, _, place = origin.partition("://")
+    host, _, port = place.rpartition(":")
+    return scheme, host, int(port)
+
+
 def _host(origin: str) -> str:
-    return origin.rpartition(":")[0]
+    return _split(origin)[1]
 
 
 def _is_loopback(host: str) -> bool:
@@ -218,6 +225,11 @@ def _redirect(prepared: requests.PreparedRequest, response: requests.Response) -
         return ""
     with translated("the redirect"):
         return urljoin(prepared.url or "", location.encode("latin-1").decode("utf-8", "replace"))
+
+
+def _check_redirect(before: str, origin: str) -> None:
+    if before.startswith("https:") and origin.startswith("http:"):
+        raise Permanent(f"{_host(before)}: it redirects from https to http, where anybody can read and change the file")
 
 
 def _drain(host: str, raw: urllib3.HTTPResponse) -> None:

@@ -65,18 +65,18 @@ class Door:
     def trusts(self, origin: str) -> bool:
         return origin in self._trusted
 
-    def judged(self, host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
+    def judged(self, scheme: str, host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
         """(family, socket address) of each place the name leads to. Permanent where one of them is forbidden."""
         found = [(info[0], info[4]) for info in self._looked_up(host, port)]
-        if not self.trusts(f"{host}:{port}"):
+        if not self.trusts(f"{scheme}://{host}:{port}"):
             for _, place in found:
                 self._judge(host, port, read_address(place[0]))
         return found
 
-    def connect(self, host: str, port: int, timer: Timer, *, trusted: bool = False) -> socket.socket:
+    def connect(self, scheme: str, host: str, port: int, timer: Timer, *, trusted: bool = False) -> socket.socket:
         """Connected to one of the addresses that were judged: the name is not looked up again."""
         host = host.strip("[]").lower()
-        places = [(i[0], i[4]) for i in self._looked_up(host, port)] if trusted else self.judged(host, port)
+        places = [(i[0], i[4]) for i in self._looked_up(host, port)] if trusted else self.judged(scheme, host, port)
         failure: OSError = ConnectionRefusedError("no address")
         for family, place in places:
             try:

@@ -65,12 +65,13 @@ def _is_clear(lengths: list[str]) -> bool:
 
 
 class _Guarded(HTTPConnection):
+    scheme: ClassVar[str] = "http"
     door: ClassVar[Door]
     timer: ClassVar[Timer]
 
     def _new_conn(self) -> socket.socket:
         self.timer.opened = True
-        return self.door.connect(self._dns_host, self.port, self.timer, trusted=self.proxy is not None)
+        return self.door.connect(self.scheme, self._dns_host, self.port, self.timer, trusted=self.proxy is not None)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
@@ -80,7 +81,7 @@ class _Guarded(HTTPConnection):
 
 
 class _GuardedTls(_Guarded, HTTPSConnection):
-    pass
+    scheme = "https"
 
 
 class Adapter(HTTPAdapter):

@@ -202,11 +202,11 @@ def test_hosts_are_found_in_every_corner_of_settings() -> None:
         text: str = "https://not-declared.example"
 
     corners = Corners(Url("https://A.example/x"), (Url("http://b.example"),), {"k": Url("https://c.example:8443")})
-    assert {"a.example:443", "b.example:80", "c.example:8443"} == hosts_in(corners)
+    assert {"https://a.example:443", "http://b.example:80", "https://c.example:8443"} == hosts_in(corners)
 
 
 def test_a_host_is_written_with_its_port_and_without_its_login() -> None:
-    assert "api.example:443" == host_of("https://user:pw@API.example/path")
+    assert "https://api.example:443" == host_of("https://user:pw@API.example/path")
     with pytest.raises(ValueError, match="no host"):
         host_of("https:///path")
 

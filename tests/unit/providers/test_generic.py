@@ -63,7 +63,7 @@ def test_each_value_is_one_segment_of_the_address_and_headers_are_credentials() 
 
 def test_only_hosts_that_the_operator_wrote_are_trusted() -> None:
     download = [*LINKED, {"get": "https://other.example.test:8443/{document}", "save": "certificate"}]
-    assert {"api.example.test:443", "other.example.test:8443"} == generic(download=download).hosts()
+    assert {"https://api.example.test:443", "https://other.example.test:8443"} == generic(download=download).hosts()
 
 
 def test_a_link_out_of_an_answer_is_taken_whole() -> None:
