@@ -2,11 +2,11 @@
 
 What a template's value may do depends on where it stands. In an address each value is one path segment; only the
 operator's own base (`{api_base}` at the beginning) and an address that is nothing but `{link}` are taken whole.
-Headers are sent as credentials: they reach configured hosts only.
+Headers are sent as credentials: they reach configured hosts only. JSON that goes to a link holds nothing configured.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,6 +83,7 @@ def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Ite
         if taken := sorted(known & set(step.take)):
             raise ValueError(f"another name for {taken[0]!r}, which download step {number} takes: it has a value")
         _check_address(step.address, own, number)
+        _check_json(step, own, number)
         known |= set(step.take)
 
 
@@ -196,6 +197,17 @@ def _check_address(address: Template, own: set[str], number: int) -> None:
             f"download step {number} with an address that is {{link}} alone, or begins with a configured value "
             "or https://host and goes on with /"
         )
+
+
+def _check_json(step: DownloadStep, own: set[str], number: int) -> None:
+    """Whoever names a link must not be sent what was configured: unlike headers, JSON goes to every host."""
+    sent = {field.name for text in _texts_in(step.json) for field in Template.parse(text).fields}
+    if _is_link(step, own) and (told := sorted(sent & own)):
+        raise ValueError(f"download step {number} without {{{told[0]}}} in its json: a link may lead to any host")
+
+
+def _is_link(step: DownloadStep, own: Container[str]) -> bool:
+    return step.address.whole is not None and step.address.whole.name not in own
 
 
 def _link(text: str) -> str:

@@ -25,6 +25,7 @@ LINKED = [
     {"get": "{api_base}/c/{document}", "headers": AUTH, "take": {"link": "/url"}},
     {"get": "{link}", "save": "document"},
 ]
+POSTED = {"post": "{link}", "save": "document"}
 SAVED = Answer(status=200, sha256="0" * 64, size=9)
 
 
@@ -95,6 +96,14 @@ def test_a_post_sends_its_json_filled_in() -> None:
     [saved] = flow(generic(download=[step]), DocumentRef(id='"1\\'), SAVED)
     assert isinstance(saved, Save)
     assert ("POST", {"ids": ['"1\\'], "deep": {"n": 1, "s": "x"}}) == (saved.request.method, saved.request.json)
+
+
+def test_a_post_to_a_link_may_send_what_the_sender_said() -> None:
+    download = [LINKED[0], {**POSTED, "json": {"id": "{document}", "from": "{link}"}}]
+    link = Answer(status=200, body=b'{"url": "https://f.test/a"}')
+    _, saved = flow(generic(download=download), DocumentRef(id="1"), link, SAVED)
+    assert isinstance(saved, Save)
+    assert {"id": "1", "from": "https://f.test/a"} == saved.request.json
 
 
 def test_the_hash_and_the_name_that_an_answer_tells_are_used() -> None:
@@ -208,6 +217,7 @@ def test_a_callback_that_was_read_before_a_name_was_configured_is_explained() ->
         ({"values": {"api_base": "https://api.test/?a=", "api_key": "key-1"}}, "an http(s) address without query"),
         ({"values": {"document": "x"}}, "another name for 'document'"),
         ({"event": {**TABLE["event"], "take": {"api_key": "/k"}}}, "another name for 'api_key'"),
+        ({"download": [LINKED[0], {**POSTED, "json": {"a": ["{api_key}"]}}]}, "step 2 without {api_key} in its json"),
         ({"event": {**TABLE["event"], "ready": []}}, "nothing would ever be fetched"),
         ({"event": {"ready": ["done"], "document": "/id"}}, "a path in `type`"),
         ({"event": {"document": ""}}, "a path in `document`"),
