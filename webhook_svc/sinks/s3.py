@@ -50,7 +50,7 @@ class S3Settings:
     )
     prefix: str = setting("Put before every name.", "")
     create_only: Literal["auto", "on", "off"] = setting(
-        "If-None-Match on every write. auto: where the server does not know it, look first; off: always look first.",
+        "auto: If-None-Match, and with an endpoint a look first; on: If-None-Match alone; off: a look alone.",
         "auto",
     )
     verify: Literal["head", "read"] = setting(
@@ -121,8 +121,10 @@ server keeps no checksum the object is read back and hashed.
 `s3:ListBucket` lets `check` look, and tells a missing object from a forbidden one. Nothing is ever deleted.
 
 **Retry:** harmless. An object that stands there with the same bytes counts as done; with other bytes the delivery is
-held for a person's decision. A server without conditional writes (Backblaze B2) is looked at first
-(`create_only = "auto"`); between look and write another program could slip in.
+held for a person's decision. Stores other than Amazon's may refuse the condition (Backblaze B2), or take it and write
+over what stands there all the same. So with an `endpoint`, `create_only = "auto"` looks first and still sends the
+condition; where the store does not heed it, another program could slip in between look and write. `"on"` saves the
+look at a store that is known to heed the condition.
 
 **Limits:** 5 GiB an object, 1024 bytes a name. Buckets whose lifecycle rules delete objects are not noticed.
 """
@@ -132,6 +134,9 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
         self._clock = clock
         self._address = self.settings.address()
         self._conditional = self.settings.create_only != "off"
+        # Some of the other stores answer 200 to a condition that they do not heed.
+        other = self.settings.endpoint is not None and self.settings.create_only == "auto"
+        self._looks = other or not self._conditional
         self._key = Aws4Key(
             access_key_id=self.settings.access_key_id,
             secret_access_key=self.settings.secret_access_key,
@@ -193,23 +198,21 @@ held for a person's decision. A server without conditional writes (Backblaze B2)
     # --- one object ---
 
     def _store(self, thing: _Object, still_ours: Callable[[], None]) -> _Stored:
+        blind = self.settings.create_only == "auto" and not self._conditional
+        note = _LOOKED_FIRST if blind else ""
+        if self._looks and self._head(thing) is not None:
+            return _Stored(found=True, proof=self._compare(thing), note=note)
         if not self._conditional:
-            return self._look_then_put(thing, still_ours)
+            return self._written(thing, self._put(thing, still_ours, {}), note)
         answer = self._put(thing, still_ours, {"If-None-Match": "*"})
         if answer.status == 412:
             return _Stored(found=True, proof=self._compare(thing))
         if answer.status == 501 or _code(answer) == "NotImplemented":
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
-            self._conditional = False
-            return self._look_then_put(thing, still_ours)
+            self._conditional, self._looks = False, True
+            return self._store(thing, still_ours)
         return self._written(thing, answer)
-
-    def _look_then_put(self, thing: _Object, still_ours: Callable[[], None]) -> _Stored:
-        note = _LOOKED_FIRST if self.settings.create_only == "auto" else ""
-        if self._head(thing) is not None:
-            return _Stored(found=True, proof=self._compare(thing), note=note)
-        return self._written(thing, self._put(thing, still_ours, {}), note)
 
     def _written(self, thing: _Object, answer: Answer, note: str = "") -> _Stored:
         if not answer.ok:
