@@ -122,11 +122,24 @@ class GenericSettings:
         if taken := sorted({*self.values} & {*OF_THE_DOCUMENT}):
             raise ValueError(f"another name for {taken[0]!r} under values: it is the document's")
         check_steps(self.download, self.values, self.event.take)
+        _check_links(self)
         trusted_hosts(self.download, self.revealed)
 
     @property
     def revealed(self) -> dict[str, str]:
         return {name: value.reveal() for name, value in self.values.items()}
+
+
+def _check_links(settings: GenericSettings) -> None:
+    """A callback whose words are not signed must not choose where the document comes from."""
+    told = {*OF_THE_DOCUMENT, *settings.event.take}
+    for number, step in enumerate(settings.download, 1):
+        link = step.address.whole
+        if settings.verify.alg in ("none", "equal") and link and link.name in told:
+            raise ValueError(
+                f"download step {number} with another address than {link}, which the callback says: "
+                f"`alg = {settings.verify.alg}` signs nothing, so the sender must be asked for it"
+            )
 
 
 class Generic(Provider):

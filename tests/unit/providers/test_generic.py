@@ -233,6 +233,20 @@ def test_a_description_that_cannot_work_is_refused_with_a_sentence(changed: dict
     assert "key-1" not in str(problem)
 
 
+@pytest.mark.parametrize(
+    "verify", [{"alg": "none"}, {"alg": "equal", "signature": "header:X-Token"}], ids=["none", "equal"]
+)
+@pytest.mark.parametrize("link", ["link", "name"])
+def test_a_callback_that_is_not_signed_does_not_choose_the_address(verify: dict[str, str], link: str) -> None:
+    event = {**TABLE["event"], "name": "/name", "take": {"link": "/url"}}
+    download = [{"get": f"{{{link}}}", "save": "document"}]
+    secrets = [] if verify["alg"] == "none" else ["in-house-secret"]
+    [problem] = problems_of(secrets=secrets, verify=verify, event=event, download=download)
+    assert f"step 1 with another address than {{{link}}}, which the callback says" in problem.expected
+    assert [] == problems_of(secrets=secrets, verify=verify, download=LINKED)
+    assert [] == problems_of(event=event, download=download)
+
+
 def test_the_acknowledgement_is_as_written() -> None:
     reply = generic(acknowledge={"status": 202, "body": "[accepted]"}).acknowledge(RawRequest())
     assert (202, b"[accepted]") == (reply.status, reply.body)
