@@ -221,9 +221,10 @@ def test_a_name_of_more_than_1024_bytes_is_given_up(make: Any, bundle: Any) -> N
         (Fault(301, "PermanentRedirect", {"x-amz-bucket-region": "eu-west-3"}), Permanent, "eu-west-3"),
         (Fault(301, "PermanentRedirect", {"Location": "http://127.0.0.1:1/"}), Permanent, "301 PermanentRedirect"),
         (Fault(307, "TemporaryRedirect", {"Location": "http://127.0.0.1:1/"}), Retryable, "307 TemporaryRedirect"),
-        (Fault(403, "AccessDenied"), Permanent, "403 AccessDenied"),
-        (Fault(403, "InvalidAccessKeyId"), Permanent, "InvalidAccessKeyId"),
-        (Fault(403, "SignatureDoesNotMatch"), Permanent, "SignatureDoesNotMatch"),
+        (Fault(401, "Unauthorized"), Retryable, "401 Unauthorized"),
+        (Fault(403, "AccessDenied"), Retryable, "403 AccessDenied"),
+        (Fault(403, "InvalidAccessKeyId"), Retryable, "403 InvalidAccessKeyId"),
+        (Fault(403, "SignatureDoesNotMatch"), Retryable, "403 SignatureDoesNotMatch"),
         (Fault(403, "RequestTimeTooSkewed"), Retryable, "RequestTimeTooSkewed"),
         (Fault(404, "NoSuchBucket"), Permanent, "404 NoSuchBucket"),
         (Fault(405, "MethodNotAllowed"), Permanent, "405"),
@@ -300,7 +301,7 @@ def test_an_object_that_is_gone_right_after_the_write_is_looked_for_again(
 
 def test_what_may_not_be_looked_at_is_no_receipt(make: Any, bucket: Bucket, bundle: Any) -> None:
     bucket.forbids = "HEAD"
-    with pytest.raises(Permanent, match="403"):
+    with pytest.raises(Retryable, match="403"):
         make().deliver(bundle().delivery(), None)
 
 

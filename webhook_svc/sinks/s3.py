@@ -27,7 +27,6 @@ _MAY_PASS: Final = frozenset(
     {
         "BadDigest",
         "IncompleteBody",
-        "RequestTimeTooSkewed",
         "RequestTimeout",
         "SlowDown",
         "XAmzContentChecksumMismatch",
@@ -118,7 +117,8 @@ server keeps no checksum the object is read back and hashed.
   {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::acme-signed"}]}
 ```
 
-`s3:ListBucket` lets `check` look, and tells a missing object from a forbidden one. Nothing is ever deleted.
+`s3:ListBucket` lets `check` look, and tells a missing object from a forbidden one. Nothing is ever deleted. A refusal
+(401, 403) is tried again like an outage, since keys are rotated and policies edited.
 
 **Retry:** harmless. An object that stands there with the same bytes counts as done; with other bytes the delivery is
 held for a person's decision. Stores other than Amazon's may refuse the condition (Backblaze B2), or take it and write
@@ -280,7 +280,8 @@ look at a store that is known to heed the condition.
         code = _code(answer)
         said = f"{act}: status {answer.status}" + (f" {code}" if code else "")
         region = answer.headers.get("x-amz-bucket-region", "")
-        if answer.status in (307, 409, 429) or answer.status >= 500 or code in _MAY_PASS:
+        # 401 and 403 too: keys are rotated and policies edited, and then nothing has to be replayed.
+        if answer.status in (307, 401, 403, 409, 429) or answer.status >= 500 or code in _MAY_PASS:
             return Retryable(said, after=answer.retry_after())
         if _REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
