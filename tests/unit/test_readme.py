@@ -1,29 +1,41 @@
 """The README is kept true: its commands exist, its configurations load, its provider works."""
 
+import dataclasses
+import json
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
 from webhook_svc import wiring
 from webhook_svc.cli import cli
-from webhook_svc.core.settings import Secret
-from webhook_svc.core.types import RawRequest
+from webhook_svc.core.errors import Permanent, Problem, Retryable
+from webhook_svc.core.ports import Provider
+from webhook_svc.core.sections import SourceKeys
+from webhook_svc.core.settings import Secret, build
+from webhook_svc.core.types import Answer, DocumentRef, RawRequest, Save
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.sinks import SINKS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TESTS = ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest"
-CALLBACK = b'{"id": "e1", "type": "completed", "document": "d/1"}'
 DEMO = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/webhook-svc demo"
+HOSTILE_BODIES = (
+    *(b"", b"not json", b"\xff\xfe{}", b"null", b"1", b'"text"', b"[]", b"[[1]]", b"{}"),
+    *(b"[" * 200_000, b'{"a":' * 200_000, b'{"id": ' + b"9" * 5_000 + b"}"),
+    *(b'{"type": {}}', b'{"type": "completed", "document": []}', b'{"type": "completed", "document": "d", "id": {}}'),
+)
 
 
 def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", README, re.MULTILINE | re.DOTALL)
-    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, text in found]
+    """Those within another block (between longer fences) are its text."""
+    found = re.findall(r"^( *)(`{3,})(\w*)\n(.*?)^ *\2$", README, re.MULTILINE | re.DOTALL)
+    return [re.sub(rf"^{indent}", "", text, flags=re.MULTILINE) for indent, _, kind, text in found if kind == language]
 
 
 def test_the_first_two_commands_are_the_demo_and_the_tests() -> None:
@@ -58,16 +70,55 @@ def test_every_provider_and_sink_that_comes_along_is_named() -> None:
     assert [] == [name for name in (*PROVIDERS.names(), *SINKS.names()) if name not in README]
 
 
-def test_the_provider_that_it_shows_works() -> None:
+def test_what_a_new_plugin_has_to_be_entered_in_is_named() -> None:
+    section = README.partition("## Add a provider")[2].partition("\n## ")[0]
+    assert [] == [name for name in ("config/example.toml", "setup.cfg", PROVIDERS.group) if name not in section]
+
+
+@pytest.fixture(scope="module")
+def shown() -> Provider:
+    """The provider in the README, as if it stood in a file of its own."""
     text = next(text for text in blocks("python") if "AcmeSign" in text).replace("from ..", "from webhook_svc.")
-    room: dict[str, object] = {"__name__": "acme"}
+    room: dict[str, Any] = {"__name__": "acme"}
     exec(compile(text, "README.md", "exec"), room)  # noqa: S102 - our own text
-    kind = room["AcmeSign"]
-    settings = room["AcmeSettings"]
+    settings = room["AcmeSettings"](secrets=(Secret("x"),), api_key=Secret("k"))
+    provider: Provider = room["AcmeSign"]("contracts", settings)
+    return provider
 
-    assert callable(kind)
-    assert callable(settings)
-    provider = kind("contracts", settings(secrets=(Secret("x"),), api_key=Secret("k")))
-    steps = provider.steps(provider.parse(RawRequest(body=CALLBACK))[0].documents[0])
 
-    assert "https://api.acme.example/documents/d%2F1/pdf" == next(steps).request.url
+def asked(provider: Provider, document: str) -> Save:
+    callback = json.dumps({"id": "e1", "type": "completed", "document": document}).encode()
+    step = next(provider.steps(provider.parse(RawRequest(body=callback))[0].documents[0]))
+    assert isinstance(step, Save)
+    return step
+
+
+def test_the_provider_that_it_shows_works(shown: Provider) -> None:
+    assert "https://api.acme.example/documents/d%2F1/pdf" == asked(shown, "d/1").request.url
+
+
+def test_the_provider_that_it_shows_takes_an_error_for_what_it_is(shown: Provider) -> None:
+    steps = shown.steps(DocumentRef(id="d1"))
+    next(steps)
+    with pytest.raises(Retryable):
+        steps.send(Answer(status=503))
+
+
+@pytest.mark.parametrize("body", HOSTILE_BODIES, ids=lambda body: repr(body[:20]))
+def test_the_provider_that_it_shows_stands_hostile_bodies(shown: Provider, body: bytes) -> None:
+    with suppress(ValueError, Permanent):
+        assert [()] == [event.documents for event in shown.parse(RawRequest(body=body))]
+
+
+@pytest.mark.parametrize("document", ["", ".", ".."])
+def test_the_provider_that_it_shows_asks_nobody_for_an_id_that_climbs(shown: Provider, document: str) -> None:
+    with pytest.raises(Permanent):
+        asked(shown, document)
+
+
+def test_the_guide_of_the_provider_that_it_shows_can_be_pasted(shown: Provider) -> None:
+    [table] = tomllib.loads(shown.guide.partition("```toml\n")[2].partition("```")[0])["sources"].values()
+    problems: list[Problem] = []
+    of_every_source = {field.name for field in dataclasses.fields(SourceKeys)}
+    build(shown.Settings, {key: table[key] for key in table.keys() - of_every_source}, "guide", problems)
+    assert ([], "acmesign") == (problems, table["provider"])
