@@ -1,6 +1,6 @@
 """What was signed: the template of the message, filled from a callback."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -22,6 +22,10 @@ class Variable:
         if self.place.names is not None:
             raise ValueError(f"{where.strip()!r}: a variable stands in one header, whose name is written out")
         self._pattern = pattern(regex.strip()) if tilde else None
+
+    @property
+    def is_whole(self) -> bool:
+        return self._pattern is None
 
     def raw(self, reading: Reading) -> bytes:
         text = reading.text(self.place)
@@ -60,6 +64,22 @@ class Message:
 
     def uses(self, name: str) -> bool:
         return name in _names(self.template)
+
+    def covers(self, path: str) -> bool:
+        """Whether another value there would break the signature. `path` is `/a/b`, `a.b` or `header:NAME`."""
+        if self.uses("body"):
+            return True
+        header = path.startswith("header:")
+        wanted = _steps(path.removeprefix("header:"), header)
+        return any(wanted == _steps(name, header) for kind, name in self._places() if header == (kind == "header"))
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        """(kind, name) of every value that is signed as a whole: a variable with a pattern takes only a piece."""
+        for field in self.template.fields:
+            if field.detail:
+                yield field.name, field.detail
+            elif (variable := self.variables.get(field.name)) and variable.is_whole:
+                yield variable.place.kind, variable.place.name
 
     def render(self, reading: Reading, values: Mapping[str, str] | None = None) -> bytes:
         """The signed bytes. `values` stand in for variables that are not in the request yet (a sender's side)."""
@@ -104,6 +124,13 @@ def _check_field(field: Field, variables: Mapping[str, str]) -> None:
     elif field.name not in variables and field.name not in RESERVED:
         known = ", ".join("{" + name + "}" for name in (*RESERVED, *sorted(variables)))
         raise ValueError(f"message speaks of {field}, which vars does not name (known: {known})")
+
+
+def _steps(path: str, header: bool) -> list[str]:
+    """Equal for the spellings of one place."""
+    if header:
+        return [path.lower()]
+    return path[1:].split("/") if path.startswith("/") else path.split(".")
 
 
 def _names(template: Template) -> set[str]:

@@ -278,3 +278,21 @@ def test_a_handshake_in_json_is_told_from_a_callback() -> None:
 def test_no_authentication_is_warned_about() -> None:
     assert [] == generic().warnings()
     assert 1 == len(generic(secrets=[], verify={"alg": "none"}).warnings())
+
+
+@pytest.mark.parametrize(
+    ("message", "uncovered"),
+    [
+        ("{ts}.{body}", []),
+        ("{json:/id}{json:type}", ["header:X-Round", "/meta/url"]),
+        ("{type}|{json:meta.url}|{header:x-round}", ["/id"]),
+        ("{piece}{ts}", ["/id", "/type", "header:X-Round", "/meta/url"]),
+    ],
+)
+def test_a_value_that_the_signature_does_not_cover_is_warned_about(message: str, uncovered: list[str]) -> None:
+    places = {"ts": "header:X-Time", "type": "json:type", "piece": "json:/id ~ ^(.)"}
+    event = {**TABLE["event"], "round": "header:X-Round", "take": {"link": "/meta/url", "again": "/id"}}
+    warned = generic(verify={**TABLE["verify"], "message": message, "vars": places}, event=event).warnings()
+    assert uncovered == [
+        warning.split(":  ")[0].split(" cover ")[1].rpartition(": a captured")[0] for warning in warned
+    ]
