@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes, policy
@@ -24,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
+from webhook_svc.sinks.letter import compose
 
 NOW = 1_790_000_000.0
 PASSWORD = "hunter2-hunter2"
@@ -195,6 +197,33 @@ def test_an_attachment_is_the_file_under_its_name(make: Any, server: MailServer,
     )
     assert server.mails[0][1].isascii()
     assert max(map(len, server.mails[0][1].split(b"\r\n"))) < 998
+
+
+def test_a_file_that_is_read_in_odd_pieces_is_the_same_mail(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    class Odd(BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:  # noqa: ARG002 - that is what is odd about it
+            return super().read(58)
+
+    content = bytes(range(256)) * 3
+    sent = bundle(files={"a/deed.pdf": content}).delivery()
+    make(to=("ann@acme.example",)).deliver(sent, progress)
+    make(to=("ann@acme.example",)).deliver(replace(sent, open=lambda _: Odd(content)), type(progress)())
+    assert 2 == len(server.mails)
+    assert 1 == len(set(server.mails))
+
+
+def test_a_mail_takes_little_more_memory_than_its_own_length(bundle: Any) -> None:
+    content = bytes(4_000_000)
+    delivery = bundle(files={"a/deed.pdf": content}).delivery()
+    tracemalloc.start()
+    try:
+        mail = compose(settings(), delivery, date=NOW, attached=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * len(mail)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,8 @@ class Email(Sink):
     proof: ClassVar[str] = "accepted by the mail server"
     guide: ClassVar[str] = """\
 The files are attached; above `attach_limit`, or above the size that the server announces, a notice lists them with
-their SHA-256 and says where they are (`location`).
+their SHA-256 and says where they are (`location`). A mail is held in memory while it is sent: count one and a half
+times `attach_limit` for each delivery that runs at once (`concurrency`).
 
 **Permissions:** a login that may send as `from`. Certificates are always verified; for a private authority point
 `SSL_CERT_FILE` at its certificate. `tls = "none"` takes a password only to a server on this machine.

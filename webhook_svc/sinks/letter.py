@@ -2,23 +2,28 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from base64 import encodebytes
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, getaddresses
-from typing import Final
+from io import BytesIO
+from typing import BinaryIO, Final
 
 from ..core.errors import ArtifactLost
 from ..core.ids import digest, storable
 from ..core.settings import setting
 from ..core.template import Field, Template
 from ..core.types import Delivery, Part
+from ..files import CHUNK
 
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _MEDIA_TYPE: Final = re.compile(r"(application|image|text)/([\w.+-]+)", re.ASCII)
+_LINE: Final = 57
+"""Bytes that Base64 turns into a line of 76 characters."""
 _PLAIN: Final = ("source", "document", "round", "version", "title", "completed", "sink", "delivery", "count", "missing")
 _TEXT: Final = """\
 {title} is signed and complete.
@@ -37,7 +42,7 @@ class LetterSettings:
     subject: str = setting("Template of the subject.", "Signed: {title}")
     text: str = setting("Template of the text; {files} lists the attachments.", _TEXT)
     location: str = setting("Template: where people find what is too large to attach.", "")
-    attach_limit: int = setting("Bytes of files up to which they are attached; above, a notice names them.", 15_000_000)
+    attach_limit: int = setting("Bytes of files up to which they are attached; above, a notice names them.", 10_000_000)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.to) + len(self.cc) <= 100:
@@ -82,11 +87,7 @@ def compose(settings: LetterSettings, delivery: Delivery, *, date: float, attach
     message["Auto-Submitted"] = "auto-generated"
     silent = not attached and "{files}" not in settings.text
     message.set_content(_filled(settings.text, delivery, values) + (f"\n\n{values['files']}" if silent else ""))
-    if attached:
-        message.make_mixed(boundary=f"=_{delivery.id}")
-        for placed in delivery.files:
-            _attach(message, placed.part, delivery)
-    return message.as_bytes()
+    return _with_files(message, delivery) if attached else message.as_bytes()
 
 
 def _judge(template: str, known: tuple[str, ...]) -> None:
@@ -136,11 +137,38 @@ def _one_line(text: str) -> str:
     return storable("".join(one if one.isprintable() else " " for one in " ".join(text.split())), 250)
 
 
-def _attach(message: EmailMessage, part: Part, delivery: Delivery) -> None:
-    with delivery.open(part) as stream:
-        content = stream.read()
-    if hashlib.sha256(content).hexdigest() != part.sha256:
-        raise ArtifactLost(f"the copy we hold of {part.name} is not what was downloaded")
+def _with_files(message: EmailMessage, delivery: Delivery) -> bytes:
+    """Put together here, because the standard library holds an attachment four times over."""
+    boundary = f"=_{delivery.id}"
+    message.make_mixed(boundary=boundary)
+    whole = BytesIO()
+    whole.write(message.as_bytes().removesuffix(b"--\r\n"))
+    for placed in delivery.files:
+        whole.write(b"\r\n" + _head(placed.part))
+        with delivery.open(placed.part) as stream:
+            whole.writelines(_encoded(stream, placed.part))
+        whole.write(f"\r\n--{boundary}".encode())
+    whole.write(b"--\r\n")
+    return whole.getvalue()
+
+
+def _head(part: Part) -> bytes:
     known = _MEDIA_TYPE.fullmatch(part.content_type)
     main, sub = known.groups() if known else ("application", "octet-stream")
-    message.add_attachment(content, maintype=main, subtype=sub, filename=part.name)
+    head = EmailMessage(policy=SMTP)
+    head.set_content(b"", maintype=main, subtype=sub, filename=part.name)
+    return head.as_bytes()
+
+
+def _encoded(stream: BinaryIO, part: Part) -> Iterator[bytes]:
+    """Base64 in lines, whatever lengths the stream is read in. ArtifactLost at its end if it was another file."""
+    found, rest = hashlib.sha256(), b""
+    while chunk := stream.read(CHUNK):
+        found.update(chunk)
+        rest += chunk
+        full = len(rest) // _LINE * _LINE
+        yield encodebytes(rest[:full]).replace(b"\n", b"\r\n")
+        rest = rest[full:]
+    yield encodebytes(rest).replace(b"\n", b"\r\n")
+    if found.hexdigest() != part.sha256:
+        raise ArtifactLost(f"the copy we hold of {part.name} is not what was downloaded")
