@@ -289,6 +289,7 @@ def test_a_common_key_that_cannot_be_is_refused(extra: str, expected: str) -> No
         "[service]\nproxies = -1",
         "[service]\npublic_url = 'https://x.example/?a=b'",
         "[service]\npublic_url = 'x.example'",
+        "[http]\nproxy = 'http://münchen.example:3128'",
         "[worker]\nlease = inf",
         "[worker]\nconcurrency = 0",
         "[store]\nurl = 'mysql://x'",
@@ -300,6 +301,27 @@ def test_a_common_key_that_cannot_be_is_refused(extra: str, expected: str) -> No
 )
 def test_a_section_that_cannot_be_is_refused(text: str) -> None:
     assert 1 == len(wrong(text))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "https://files.acme.example/",
+        "files.acme.example/",
+        "a@files.example",
+        "*.example",
+        "[::1]:80",
+        "münchen.example",
+    ],
+)
+def test_an_allowed_host_that_would_match_nothing_is_refused(entry: str) -> None:
+    [problem] = wrong(f"[http]\nallow_hosts = ['files.example', '{entry}']")
+    assert "allow_hosts of host or host:port alone" in problem
+
+
+def test_a_host_is_allowed_by_name_or_address_with_or_without_port() -> None:
+    hosts = ("Files.example", "files_2.example:8443", "10.0.0.5:80", "fd12::1")
+    assert hosts == loaded(f"[http]\nallow_hosts = {list(hosts)}").http.allow_hosts
 
 
 def test_the_platform_fills_what_the_file_leaves_out() -> None:

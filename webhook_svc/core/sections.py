@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from .types import EMPTY
 
 URL_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
+_PLACE: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
+
 Part = Literal["document", "certificate", "audit"]
 
 
@@ -23,6 +26,14 @@ def _above_zero(section: Any, *names: str) -> None:
     wrong = [name for name in names if not (math.isfinite(getattr(section, name)) and getattr(section, name) > 0)]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} above 0")
+
+
+def _is_place(text: str) -> bool:
+    """Host or host:port; an IPv6 address stands without brackets."""
+    try:
+        return bool(_PLACE.fullmatch(text) or IPv6Address(text))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +124,8 @@ class HttpSettings:
         _above_zero(self, "connect_timeout", "read_timeout", "total_timeout", "max_document")
         if self.max_redirects < 0:
             raise ValueError("max_redirects from 0")
+        if not all(map(_is_place, self.allow_hosts)):
+            raise ValueError("allow_hosts of host or host:port alone, as in files.example or 10.0.0.5:8443, in ASCII")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

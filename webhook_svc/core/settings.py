@@ -63,6 +63,10 @@ class Url(str):
     __slots__ = ()
 
 
+class _BeyondAscii(ValueError):
+    """A host in letters of its language."""
+
+
 class Expanded(str):
     """A string that came whole out of `${X}`: it takes the field's type. Empty, it counts as not given."""
 
@@ -125,10 +129,15 @@ def hosts_in(settings: Any) -> frozenset[str]:
 
 
 def host_of(url: str) -> str:
-    """The origin, `scheme://host:port` in lower case, the port spelt out. ValueError where the URL has no host."""
+    """The origin, `scheme://host:port` in lower case, the port spelt out. ValueError where the URL has no host.
+
+    Nor is a host beyond ASCII taken: what is asked in the end is its xn-- form, and another text is another origin.
+    """
     parts = urlsplit(url)
     if not parts.hostname:
         raise ValueError("the URL has no host")
+    if not parts.hostname.isascii():
+        raise _BeyondAscii("an address whose host is written in ASCII, as in the DNS: xn--…")
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname.lower()}:{port}"
 
@@ -209,8 +218,9 @@ def _scalar(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:
         if hint is Secret and not value.strip():
             problems.append(Problem(where=where, found="an empty secret", expected="a secret"))
             return None
-        if hint is Url and not _is_address(value):
-            return _wrong(hint, value, where, problems)
+        if hint is Url and (expected := _why_no_address(value)):
+            problems.append(Problem(where=where, found=_shown(value), expected=expected))
+            return None
         return str(value) if hint is str else hint(value)
     return _wrong(hint, value, where, problems)
 
@@ -225,11 +235,15 @@ def _from_text(hint: Any, value: str) -> Any:
         return value
 
 
-def _is_address(value: str) -> bool:
+def _why_no_address(value: str) -> str:
+    """What is expected instead, "" where the address can be used."""
     try:
-        return urlsplit(value).scheme in ("http", "https") and bool(host_of(value))
+        fits = urlsplit(value).scheme in ("http", "https") and bool(host_of(value))
+    except _BeyondAscii as error:
+        return str(error)
     except ValueError:
-        return False
+        fits = False
+    return "" if fits else _describe(Url)
 
 
 def _items(hint: Any, value: Any, where: str, problems: list[Problem]) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from .errors import NotReady, Permanent, Retryable
 from .flow import Fates, Flow, failure, pdf_name
@@ -213,7 +214,8 @@ def _is_link(step: DownloadStep, own: Container[str]) -> bool:
 def _link(text: str) -> str:
     if not text.startswith(("https://", "http://")) or not text.isprintable() or " " in text:
         raise ValueError("it is not an http(s) address")
-    host_of(text)
+    if not urlsplit(text).hostname:
+        raise ValueError("it has no host")
     return text
 
 

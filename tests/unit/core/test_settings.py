@@ -211,6 +211,17 @@ def test_a_host_is_written_with_its_port_and_without_its_login() -> None:
         host_of("https:///path")
 
 
+def test_a_host_beyond_ascii_is_refused_because_its_xn_form_is_asked() -> None:
+    @dataclass(frozen=True)
+    class Addressed:
+        address: Url
+
+    problems: list[Problem] = []
+    assert None is build(Addressed, {"address": "https://münchen.example"}, "x", problems)
+    assert ["an address whose host is written in ASCII, as in the DNS: xn--…"] == [one.expected for one in problems]
+    assert "https://xn--mnchen-3ya.example:443" == host_of("https://xn--mnchen-3ya.example")
+
+
 def test_fields_are_described_for_people() -> None:
     described = {name: rest for name, *rest in fields_of(Everything)}
     assert ["text", "required", "a text"] == described["text"]

@@ -67,15 +67,12 @@ def test_only_hosts_that_the_operator_wrote_are_trusted() -> None:
     assert {"https://api.example.test:443", "https://other.example.test:8443"} == generic(download=download).hosts()
 
 
-def test_a_link_out_of_an_answer_is_taken_whole() -> None:
-    _, saved = flow(
-        generic(download=LINKED),
-        DocumentRef(id="1"),
-        Answer(status=200, body=b'{"url": "https://f.test/a?s=1"}'),
-        SAVED,
-    )
+@pytest.mark.parametrize("link", ["https://f.test/a?s=1", "https://münchen.test/a"])
+def test_a_link_out_of_an_answer_is_taken_whole(link: str) -> None:
+    answer = Answer(status=200, body=b'{"url": "%s"}' % link.encode())
+    _, saved = flow(generic(download=LINKED), DocumentRef(id="1"), answer, SAVED)
     assert isinstance(saved, Save)
-    assert "https://f.test/a?s=1" == saved.request.url
+    assert link == saved.request.url
 
 
 @pytest.mark.parametrize(
@@ -215,6 +212,7 @@ def test_a_callback_that_was_read_before_a_name_was_configured_is_explained() ->
         ({"download": [{**LINKED[0], "take": {"api_key": "/url"}}, FILE]}, "another name for 'api_key'"),
         ({"download": [{**FILE, "get": "{api_key}/x"}]}, "an http(s) address without query"),
         ({"values": {"api_base": "https://api.test/?a=", "api_key": "key-1"}}, "an http(s) address without query"),
+        ({"values": {"api_base": "https://münchen.test", "api_key": "key-1"}}, "in ASCII, as in the DNS"),
         ({"values": {"document": "x"}}, "another name for 'document'"),
         ({"event": {**TABLE["event"], "take": {"api_key": "/k"}}}, "another name for 'api_key'"),
         ({"download": [LINKED[0], {**POSTED, "json": {"a": ["{api_key}"]}}]}, "step 2 without {api_key} in its json"),
@@ -293,6 +291,5 @@ def test_a_value_that_the_signature_does_not_cover_is_warned_about(message: str,
     places = {"ts": "header:X-Time", "type": "json:type", "piece": "json:/id ~ ^(.)"}
     event = {**TABLE["event"], "round": "header:X-Round", "take": {"link": "/meta/url", "again": "/id"}}
     warned = generic(verify={**TABLE["verify"], "message": message, "vars": places}, event=event).warnings()
-    assert uncovered == [
-        warning.split(":  ")[0].split(" cover ")[1].rpartition(": a captured")[0] for warning in warned
-    ]
+    expected = [f"the signature does not cover {path}: a captured callback" for path in uncovered]
+    assert expected == [warning.partition(" verifies")[0] for warning in warned]
