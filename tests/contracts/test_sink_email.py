@@ -353,6 +353,15 @@ def test_the_memory_holds_no_address(make: Any, bundle: Any, progress: Any) -> N
     assert 3 == len(json.loads(progress.text)["accepted"])
 
 
+def test_a_memory_of_another_version_is_understood(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    server.says = {"RCPT TO:<bob": ["451 later"]}
+    with pytest.raises(Retryable):
+        make().deliver(bundle().delivery(), progress)
+    progress.save({**progress.load(), "of_tomorrow": [1]})
+    make().deliver(bundle().delivery(), progress)
+    assert ["ann@acme.example", "cid@acme.example", "bob@acme.example"] == server.to()
+
+
 # --- what is answered ---------------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from ipaddress import ip_address
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -245,7 +245,9 @@ minutes to accept a mail, whatever `timeout` says: some scan for long, and who h
 
 
 def _remembered(state: Mapping[str, Any]) -> _Memory:
-    return _Memory(**{**state, "accepted": tuple(state["accepted"])})
+    """Keys that another version of this sink wrote are passed over."""
+    known = {one.name: state[one.name] for one in fields(_Memory) if one.name in state}
+    return _Memory(**{**known, "accepted": tuple(state.get("accepted", ()))})
 
 
 def _dotted(message: bytes) -> Iterator[memoryview]:
