@@ -192,3 +192,15 @@ def test_check_does_not_make_the_root(folder: Folder, root: Path) -> None:
 def test_an_empty_path_is_no_path() -> None:
     with pytest.raises(ValueError, match="not empty"):
         FolderSettings(path="  ")
+
+
+@pytest.mark.parametrize(("umask", "file", "inner"), [(0o022, 0o644, 0o755), (0o027, 0o640, 0o750)])
+def test_the_umask_decides_who_may_read(
+    folder: Folder, root: Path, bundle: Any, umask: int, file: int, inner: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        folder.deliver(bundle().delivery(), None)
+    finally:
+        os.umask(before)
+    assert (file, inner) == tuple(path.stat().st_mode & 0o777 for path in (root / KEY, (root / KEY).parent))

@@ -65,7 +65,9 @@ Files are written to a temporary name in their own folder, synced to disk, compa
 and only then linked to their name. A reader never sees half a file.
 
 **Permissions:** the service's user must be able to create folders and files below `path`. Nothing is ever changed or
-deleted there, so a second user that may only read can be given the folder.
+deleted there, so a second user that may only read can be given the folder. Files get the rights 0666 and folders 0777
+less the service's umask: with the usual 022 every user of the machine may read them. To keep others out, start the
+service with `umask 027` (systemd: `UMask=0027`), or make `path` beforehand with `chmod 750` and a group of its own.
 
 **Retry:** harmless. A file that stands there with the same bytes counts as done; with other bytes the delivery is
 held for a person's decision and the file stays as it is.
