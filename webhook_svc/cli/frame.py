@@ -55,4 +55,4 @@ def opened() -> Iterator["Service"]:
     try:
         yield made
     finally:
-        made.store.close()
+        made.close()

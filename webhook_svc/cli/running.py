@@ -111,6 +111,7 @@ def check(live: bool, as_json: bool) -> None:
 
     config = wiring.configured()
     made = wiring.service(config)
+    click.get_current_context().call_on_close(made.close)
     report: dict[str, Any] = {
         "sources": [_source(made, name) for name in config.sources],
         "sinks": [_sink(config, name) for name in config.sinks],
@@ -184,10 +185,7 @@ def _store_trouble(made: "Service") -> str:
         store = made.store
     except WebhookError as error:
         return str(error)
-    try:
-        return store.ready()
-    finally:
-        store.close()
+    return store.ready()
 
 
 def _ask_sinks(made: "Service", *, quiet: bool) -> Iterator[dict[str, Any]]:

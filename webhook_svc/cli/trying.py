@@ -140,6 +140,7 @@ def verify(source: str, request_file: BinaryIO | None, refused: str | None, at: 
     if (request_file is None) == (refused is None):
         raise click.UsageError("name a REQUEST-FILE, or --refused ID")
     made = wiring.service(wiring.configured(only=source))
+    click.get_current_context().call_on_close(made.close)
     notes: list[str] = []
     arrived = None
     if refused is None:

@@ -60,7 +60,7 @@ class World:
                 for job in jobs:
                     runner.run(job, dict)
         finally:
-            made.store.close()
+            made.close()
 
     def _arrive(self, made: wiring.Service, callback: RawRequest) -> None:
         try:
