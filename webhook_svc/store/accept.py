@@ -54,7 +54,8 @@ def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]]) -> None
         }
         for lane, ref in places
     ]
-    tx.connection.execute(on_conflict_nothing(tx, job, "stage", "ref"), rows)
+    # RETURNING makes one statement of the whole batch; without it the rows would go one by one.
+    tx.connection.execute(on_conflict_nothing(tx, job, "stage", "ref").returning(job.c.id), rows)
     tx.made_work = True
 
 
@@ -112,7 +113,8 @@ def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
 
 
 def _insert_payloads(tx: Tx, items: Sequence[NewEvent]) -> None:
-    tx.connection.execute(payload.insert(), [_payload_row(tx, item.id, item) for item in items])
+    statement = payload.insert().returning(payload.c.event_id)  # one statement, as for the jobs
+    tx.connection.execute(statement, [_payload_row(tx, item.id, item) for item in items])
 
 
 def _payload_row(tx: Tx, event_id: str, item: NewEvent) -> dict[str, Any]:
