@@ -24,6 +24,7 @@ from .service import FOLDER, Said, Site, worker
 
 _BUCKET = """kind = "s3"
 bucket = "bench-bucket"
+prefix = "{{home}}"
 endpoint = "{address}"
 access_key_id = "key"
 secret_access_key = "secret"
