@@ -98,6 +98,8 @@ def echo_json(value: Any) -> None:
 
 
 def _readable(value: Any, key: str = "") -> Any:
+    if isinstance(value, Mapping) and key == "hints":
+        return sorted(map(str, value))  # their names alone: a value may be a link that opens a document
     if isinstance(value, Mapping):
         return {str(name): _readable(inner, str(name)) for name, inner in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -75,7 +75,7 @@ def address_of(remote: str | None) -> str:
     try:
         address = ipaddress.ip_address(remote or "")
     except ValueError:
-        return remote or ""
+        return (remote or "")[:64]  # with trusted proxies it may be whatever a sender wrote
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook_svc.cli import printing
-from webhook_svc.cli.printing import age, cut, iso, plain, size, table, when, width
+from webhook_svc.cli.printing import age, cut, echo_json, iso, plain, size, table, when, width
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,8 @@ def test_json_is_ascii_with_times_as_text(capsys: pytest.CaptureFixture[str]) ->
     assert out.isascii()
     wanted = {"received": "2026-01-01T00:00:00.250Z", "title": "\x1b東\ud800", "done": None, "copies": 2}
     assert [wanted] == json.loads(out)
+
+
+def test_of_hints_only_the_names_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_json({"hints": {"link": "https://files.example/x?signature=s3cret"}})
+    assert '{\n  "hints": [\n    "link"\n  ]\n}\n' == capsys.readouterr().out
