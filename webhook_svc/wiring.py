@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,10 @@ def _source(
     if made is None:
         return None
     provider, scheme = made
+    if provider.needs_url_token() and not one.tokens:
+        expected = "a URL token that nobody guesses (webhook-svc gen-secret): nothing else keeps strangers out"
+        problems.append(Problem(where=f"{where}.tokens", found="nothing", expected=expected))
+        return None
     return Source(
         name=one.name,
         provider=provider,
@@ -272,6 +277,9 @@ def _source(
         parts=tuple(part for part in one.parts if part in provider.offers()),
         wait_for_parts=one.wait_for_parts,
         tokens=one.tokens,
+        networks=tuple(ip_network(text) for text in one.addresses),
+        reconcile=(provider.polls_every() or 0.0) if one.reconcile is None else one.reconcile,
+        overlap=one.overlap,
         slots=one.concurrency or per_lane,
     )
 

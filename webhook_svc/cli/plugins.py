@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..core.registry import Registry
+from ..core.registry import Registry, guide_of
 from ..core.sections import SinkKeys, SourceKeys
 from ..core.settings import fields_of
 from .frame import as_json
@@ -64,11 +64,13 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     rows = [*_settings(common), *_settings(kind.Settings)]
     if as_json:
         keys = ("key", "type", "default", "doc")
-        echo_json({"name": name, "guide": kind.guide, "settings": [dict(zip(keys, row, strict=True)) for row in rows]})
+        echo_json(
+            {"name": name, "guide": guide_of(kind), "settings": [dict(zip(keys, row, strict=True)) for row in rows]}
+        )
         return
     click.echo(f"{name}: {_sentence(kind)}\n")
-    if kind.guide:
-        click.echo(kind.guide.strip() + "\n")
+    if guide := guide_of(kind).strip():
+        click.echo(guide + "\n")
     click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
 
 

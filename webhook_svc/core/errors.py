@@ -15,7 +15,7 @@ WebhookError
 ├── StoreUnavailable       503: our database or disk cannot take it, the sender should come back
 ├── Ignored                the event is closed, visible, and no dead letter
 ├── NotReady               the provider has not finished the file; its own schedule, burns no tries
-├── RenewToken             the provider wants a new token; renewed once, then the cause is retried
+├── RenewToken             the provider wants a new token; renewed once, then its `otherwise` is the fate
 ├── Retryable              next try at a known time
 │   └── DocumentCheckFailed  the bytes are not what was announced; held when the tries are used up
 ├── Permanent              dead letter with its reason
@@ -148,6 +148,11 @@ class NotReady(WebhookError):
 
 class RenewToken(WebhookError):
     """The provider wants a new token."""
+
+    def __init__(self, message: str = "", *, otherwise: WebhookError | None = None) -> None:
+        """`otherwise` is what it means if a new token is refused as well."""
+        self.otherwise = otherwise or Retryable("a new token was refused too")
+        super().__init__(message)
 
 
 class Retryable(WebhookError):

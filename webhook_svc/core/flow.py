@@ -12,7 +12,7 @@ from .moment import moment
 from .ports import Step
 from .settings import setting
 from .template import url_segment
-from .types import Answer, Meaning, Request, Save, as_text, at_path
+from .types import Answer, Login, Meaning, Request, Save, as_text, at_path
 
 T = TypeVar("T")
 Flow = Generator[Step, Answer, T]
@@ -45,6 +45,11 @@ class EventTypes:
         if kind in self.ready:
             return Meaning.READY
         return Meaning.TERMINAL if kind in self.terminal else Meaning.OTHER
+
+
+def token() -> Flow[str]:
+    """The source's token, from memory or by a login."""
+    return (yield Login()).body.decode()
 
 
 def first_text(body: Any, *paths: str) -> str:

@@ -19,6 +19,7 @@ from .types import (
     Job,
     Lacking,
     Listed,
+    Login,
     More,
     RawRequest,
     Receipt,
@@ -26,6 +27,8 @@ from .types import (
     Request,
     Save,
     SourceEvent,
+    Token,
+    Warn,
 )
 from .work import (
     Accepted,
@@ -33,6 +36,7 @@ from .work import (
     DeliveryRow,
     EventRow,
     Haul,
+    Listing,
     NewEvent,
     RefusedCallback,
     Settled,
@@ -42,9 +46,9 @@ from .work import (
 )
 
 Clock = Callable[[], float]
-Step = Call | Save | Inline | Lacking | More | Listed
+Step = Call | Login | Save | Inline | Lacking | More | Listed | Warn
 Steps = Generator[Step, Answer, None]
-"""A flow of requests: `Call` and `Save` are sent their Answer; what is sent for the other steps means nothing."""
+"""A flow of requests: `Call`, `Login` and `Save` are sent their Answer; what is sent for the others means nothing."""
 
 ANSWER_LIMIT = 1024 * 1024
 
@@ -70,7 +74,8 @@ class Provider(ABC):
     deadline: ClassVar[float] = 10.0
     """Seconds after which the sender gives up on us."""
     guide: ClassVar[str] = ""
-    """Markdown: how to set the callback up at the provider, and a configuration to paste."""
+    """Markdown: how to set the callback up at the provider, and a configuration to paste. Unset: the file `<name>.md`
+    beside the module."""
 
     def __init__(self, source: str, settings: Any, public_url: str = "") -> None:
         self.source = source
@@ -100,12 +105,26 @@ class Provider(ABC):
         return ""
 
     def steps(self, ref: DocumentRef) -> Steps:
-        """The requests that bring the parts in `ref.parts`. Raises the errors whose class is the fate."""
+        """The requests that bring the parts in `ref.parts`. Raises the errors whose class is the fate; Ignored where
+        there is nothing to bring and never will be, though nothing went wrong."""
         raise NotImplementedError(f"{type(self).__name__} has no download steps")
 
+    def login(self) -> Generator[Step, Answer, Token]:
+        """The requests that bring a token for `Login` steps. It is kept in memory alone, and made by one at a time."""
+        raise NotImplementedError(f"{type(self).__name__} needs no token")
+
     def completed_since(self, when: float) -> Steps:
-        """The requests that list what was completed since `when` (`Listed` steps)."""
+        """The requests that list what was completed since `when` (`Listed` steps), also `Warn` steps about callbacks
+        that the provider could not deliver. A list that shifts while it is read must lose nothing."""
         raise NotImplementedError(f"{type(self).__name__} has no list call")
+
+    def polls_every(self) -> float | None:
+        """Seconds between two looks at the list that the provider's rules suggest; None where there is no list."""
+        return None
+
+    def needs_url_token(self) -> bool:
+        """True where nothing but an unguessable URL keeps strangers out: a source without `tokens` is then refused."""
+        return False
 
     def offers(self) -> frozenset[str]:
         """The parts that this source can ever bring; nobody waits for another."""
@@ -131,8 +150,11 @@ class Http(Protocol):
     def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
         """The whole answer; Permanent where a 2xx body is larger than `limit` bytes, another body is cut there."""
 
-    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
-        """A 2xx body is streamed into `into` and counted in `Answer.size`; any other body comes back as in `call`.
+    def save(
+        self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Collection[str] = ()
+    ) -> Answer:
+        """A 2xx body is streamed into `into` and counted in `Answer.size`; any other body comes back as in `call`, and
+        so does one whose content type is in `unless`.
 
         Fewer bytes than Content-Length promised is Retryable.
         """
@@ -241,6 +263,9 @@ class Fetcher(Protocol):
 
     def fetch(self, provider: Provider, http: Http, ref: DocumentRef, *, check: bool = True) -> Haul:
         """The parts in the vault. `check=False` lets bytes through that are not the document they claim to be."""
+
+    def listed(self, provider: Provider, http: Http, since: float) -> Listing:
+        """What the provider says was completed since then."""
 
 
 class Store(Protocol):

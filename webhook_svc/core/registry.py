@@ -2,9 +2,11 @@
 
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from types import MappingProxyType
 
 from .errors import ConfigError
@@ -55,6 +57,13 @@ class Registry:
             else:
                 found[point.name] = Entry(target=point.value)
         return found
+
+
+def guide_of(kind: type) -> str:
+    """How to set a plugin up: its own `guide`, else the Markdown file beside its module ("" where there is none)."""
+    own = str(getattr(kind, "guide", ""))
+    beside = Path(sys.modules[kind.__module__].__file__ or "").with_suffix(".md")
+    return own or (beside.read_text("utf-8") if beside.is_file() else "")
 
 
 def unknown(name: str, known: list[str]) -> str:

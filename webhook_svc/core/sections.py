@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -32,6 +32,13 @@ def _is_place(text: str) -> bool:
     """Host or host:port; an IPv6 address stands without brackets."""
     try:
         return bool(_PLACE.fullmatch(text) or IPv6Address(text))
+    except ValueError:
+        return False
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ip_network(text))
     except ValueError:
         return False
 
@@ -159,8 +166,18 @@ class SourceKeys:
     )
     tokens: tuple[Secret, ...] = setting("if set, callbacks come to /hooks/<source>/<token>", ())
     concurrency: int | None = setting("jobs at once; unset: [worker] per_lane", None)
+    addresses: tuple[str, ...] = setting("if set, callbacks are taken from these networks alone: 192.0.2.0/24", ())
+    reconcile: float | None = setting(
+        "seconds between looks at the provider's list of completed signings; 0: never; unset: as the provider suggests",
+        None,
+    )
+    overlap: float = setting("seconds that such a look reaches back behind the newest signing of the last one", 3600.0)
 
     def __post_init__(self) -> None:
+        if not (math.isfinite(self.overlap) and self.overlap >= 3600) or not 0 <= (self.reconcile or 0) < math.inf:
+            raise ValueError("overlap from 3600 and reconcile from 0")
+        if not all(map(_is_network, self.addresses)):
+            raise ValueError("addresses of the form 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
         if "document" not in self.parts or not 0 <= self.wait_for_parts < math.inf:
             raise ValueError("the document among the parts, and wait_for_parts from 0")
         if len(set(self.sinks)) < len(self.sinks):

@@ -130,8 +130,8 @@ class Request:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     auth: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
-    json: Any = None
-    body: bytes | Upload | None = None
+    json: Any = field(default=None, repr=False)
+    body: bytes | Upload | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     sha256: str = ""
     size: int = 0
 
@@ -174,13 +174,34 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """Ask for the source's token: the body of the Answer. One in memory serves all; else `Provider.login` is run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What a login brings. `lasts` is how many seconds it may be used; None: until it is refused."""
+
+    text: str = field(repr=False)
+    lasts: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warn:
+    """Something that a person should know although the work goes on. No secret, no body, no link."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Save:
     """Stream the body into the vault as a part, and be sent the Answer without its body.
 
     `sha256` (hex) is compared where the provider names one. `content_type` is what is announced: for
     `application/pdf` the bytes are checked to be a whole PDF. An error status is sent back as that Answer; the steps
     decide. Where an `optional` part fails otherwise (time-out, refused address, failed check), it counts as `Lacking`
-    with that reason, and the Answer has status 0.
+    with that reason, and the Answer has status 0. An answer of one of the types in `unless` is no file, whatever its
+    status: it is sent back with its body, without `sha256`.
     """
 
     request: Request
@@ -189,6 +210,7 @@ class Save:
     sha256: str | None = None
     content_type: str = "application/pdf"
     optional: bool = False
+    unless: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +240,7 @@ class More:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One line of the provider's list of completed signings."""
+    """One line of the provider's list of completed signings; `completed` by the provider's own clock."""
 
     ref: DocumentRef
     completed: float | None = None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .types import EMPTY, DocumentRef, Job, Lacking, Meaning, Part, RawRequest, Receipt
+from .types import EMPTY, DocumentRef, Job, Lacking, Listed, Meaning, Part, RawRequest, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Fetched:
     `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
     `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
     `more` are further signings the provider named; those that exist already are left as they are.
-    `note` says why lacking parts were not even looked at.
+    `note` says what a person should know: a warning of the provider, or why lacking parts were not even looked at.
     """
 
     wanted: int
@@ -185,6 +185,15 @@ class Haul:
     parts: tuple[Part, ...] = ()
     lacking: tuple[Lacking, ...] = ()
     more: tuple[DocumentRef, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What a provider's list holds, and what a person should know about it."""
+
+    rows: tuple[Listed, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 # --- what the stages read -----------------------------------------------------------------------------------------

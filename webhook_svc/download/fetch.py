@@ -1,84 +1,160 @@
 """A provider's steps run to their end: requests answered, documents streamed into the vault and checked."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, TypeVar, cast
+
+import structlog
 
 from ..core.errors import DocumentCheckFailed, Held, NotReady, Permanent, RenewToken, Retryable
 from ..core.names import disposition_name
-from ..core.ports import Http, Provider, Step, Steps, Vault
-from ..core.types import DOCUMENT, Answer, Artifact, Call, DocumentRef, Inline, Lacking, Listed, More, Part, Save
-from ..core.work import Haul
+from ..core.ports import Clock, Http, Provider, Step, Vault
+from ..core.types import (
+    DOCUMENT,
+    Answer,
+    Artifact,
+    Call,
+    DocumentRef,
+    Inline,
+    Lacking,
+    Listed,
+    Login,
+    More,
+    Part,
+    Save,
+    Token,
+    Warn,
+)
+from ..core.work import Haul, Listing
 from .check import Check
 from .naming import part_name
+from .tokens import Tokens
+
+T = TypeVar("T")
 
 MAX_STEPS: Final = 100
-MAX_LIST_STEPS: Final = 10_000
+MAX_LIST_STEPS: Final = 1_000_000
+MAX_LOGIN_STEPS: Final = 10
 
 _WHOLE: Final = (200, 201, 203)
 _NOT_YET: Final = (202, 204)
 
 
 class Fetcher:
-    """core.ports.Fetcher: keeps nothing between two runs, so threads may share it."""
+    """core.ports.Fetcher: between two runs it keeps the sources' tokens and nothing else; threads may share it."""
 
-    def __init__(self, vault: Vault, *, max_document: int = 2 * 1024**3) -> None:
+    def __init__(self, vault: Vault, *, max_document: int = 2 * 1024**3, monotonic: Clock = time.monotonic) -> None:
         self._vault = vault
         self._max_document = max_document
+        self._tokens = Tokens(monotonic)
 
     def fetch(self, provider: Provider, http: Http, ref: DocumentRef, *, check: bool = True) -> Haul:
-        """A token that was refused is renewed once: the steps run again from their start."""
+        def run(asking: _Asking) -> Haul:
+            saving = _Saving(self._vault, asking, ref, check, self._max_document)
+            _drive(provider.steps(ref), saving.act, MAX_STEPS)
+            return saving.haul()
+
+        return self._renewing(run, provider, http)
+
+    def listed(self, provider: Provider, http: Http, since: float) -> Listing:
+        def run(asking: _Asking) -> Listing:
+            rows: list[Listed] = []
+
+            def act(step: Step) -> Answer | None:
+                if isinstance(step, Listed):
+                    rows.append(step)
+                    return None
+                return asking.act(step)
+
+            _drive(provider.completed_since(since), act, MAX_LIST_STEPS)
+            return Listing(rows=tuple(rows), warnings=tuple(asking.warnings))
+
+        return self._renewing(run, provider, http)
+
+    def _renewing(self, run: "Callable[[_Asking], T]", provider: Provider, http: Http) -> T:
+        """A token that was refused is renewed once, and the steps run again from their start. One that was new
+        already is not asked for again: its refusal is no matter of age."""
+        asking = _Asking(provider, http, self._tokens)
         try:
-            return self._run(provider, http, ref, check)
-        except RenewToken:
-            pass
+            return run(asking)
+        except RenewToken as refused:
+            self._tokens.drop(provider.source, asking.token)
+            if asking.brought:
+                raise refused.otherwise from refused
         try:
-            return self._run(provider, http, ref, check)
-        except RenewToken as error:
-            raise Retryable(f"{provider.source}: the renewed token was refused too") from error
-
-    def _run(self, provider: Provider, http: Http, ref: DocumentRef, check: bool) -> Haul:
-        run = _Run(self._vault, http, ref, check, self._max_document)
-        _drive(provider.steps(ref), run.act, MAX_STEPS)
-        return Haul(parts=tuple(run.parts), lacking=tuple(run.lacking.values()), more=tuple(run.more))
+            return run(_Asking(provider, http, self._tokens))
+        except RenewToken as refused:
+            raise refused.otherwise from refused
 
 
-def listed(provider: Provider, http: Http, since: float) -> list[Listed]:
-    """What the provider says was completed since then."""
-    found: list[Listed] = []
-
-    def act(step: Step) -> Answer | None:
-        if isinstance(step, Listed):
-            found.append(step)
-            return None
-        if isinstance(step, Call):
-            return http.call(step.request)
-        raise Permanent(f"{provider.source}: a list has no {type(step).__name__} step")
-
-    _drive(provider.completed_since(since), act, MAX_LIST_STEPS)
-    return found
-
-
-def _drive(steps: Steps, act: Callable[[Step], Answer | None], most: int) -> None:
+def _drive(steps: Generator[Step, Answer, T], act: Callable[[Step], Answer | None], most: int) -> T:
     """Errors of `act` are not thrown into the generator: their class decides, not the provider."""
     answer: Answer | None = None
     with closing(steps):
         for _ in range(most):
             try:
                 step = steps.send(cast(Answer, answer))
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return cast(T, end.value)
             answer = act(step)
     raise Permanent(f"the provider's steps do not end: stopped after {most}")
 
 
-class _Run:
-    """What one run of the steps has brought so far."""
+class _Asking:
+    """The steps that every flow may take: requests, logins, warnings."""
 
-    def __init__(self, vault: Vault, http: Http, ref: DocumentRef, check: bool, limit: int) -> None:
+    def __init__(self, provider: Provider, http: Http, tokens: Tokens) -> None:
+        self.http = http
+        self.warnings: list[str] = []
+        self.token = ""
+        self.brought = False
+        self._provider = provider
+        self._tokens = tokens
+
+    def act(self, step: Step) -> Answer | None:
+        match step:
+            case Call(request=request, optional=optional):
+                try:
+                    return self.http.call(request)
+                except (NotReady, Retryable, Permanent) as error:
+                    return _no_answer(error, optional)
+            case Login():
+                return Answer(status=200, body=self._login().encode())
+            case Warn(message=message):
+                structlog.get_logger().warning("provider.warning", source=self._provider.source, detail=message)
+                self.warnings.append(message)
+                return None
+        raise Permanent(f"{self._provider.source}: a {type(step).__name__} step does not belong here")
+
+    def _login(self) -> str:
+        def login() -> Token:
+            return _drive(self._provider.login(), self._without_login, MAX_LOGIN_STEPS)
+
+        self.token, brought = self._tokens.get(self._provider.source, login)
+        self.brought |= brought
+        return self.token
+
+    def _without_login(self, step: Step) -> Answer | None:
+        if isinstance(step, Login):
+            raise Permanent(f"{self._provider.source}: a login that needs a login")
+        return self.act(step)
+
+
+def _no_answer(error: NotReady | Retryable | Permanent, optional: bool) -> Answer:
+    """The trouble of an optional step goes back to the steps, but never a decision that waits for a person."""
+    if not optional or isinstance(error, Held):
+        raise error
+    return Answer(status=0, body=str(error).encode(errors="backslashreplace"))
+
+
+class _Saving:
+    """What one run of the download steps has brought so far."""
+
+    def __init__(self, vault: Vault, asking: _Asking, ref: DocumentRef, check: bool, limit: int) -> None:
         self._vault = vault
-        self._http = http
+        self._asking = asking
         self._ref = ref
         self._check = check
         self._limit = limit
@@ -86,30 +162,35 @@ class _Run:
         self.lacking: dict[str, Lacking] = {}
         self.more: list[DocumentRef] = []
 
+    def haul(self) -> Haul:
+        return Haul(
+            parts=tuple(self.parts),
+            lacking=tuple(self.lacking.values()),
+            more=tuple(self.more),
+            warnings=tuple(self._asking.warnings),
+        )
+
     def act(self, step: Step) -> Answer | None:
         match step:
-            case Call() | Save():
-                return self._asked(step)
+            case Save():
+                return self._tried(step)
             case Inline():
                 self._keep_inline(step)
             case Lacking():
                 self.lacking.setdefault(step.part, step)
             case More(ref=ref):
                 self.more.append(ref)
-            case Listed():
-                raise Permanent("a Listed step does not belong into a download")
+            case _:
+                return self._asking.act(step)
         return None
 
-    def _asked(self, step: Call | Save) -> Answer:
-        """The trouble of an optional step goes back to the steps, but never a decision that waits for a person."""
+    def _tried(self, step: Save) -> Answer:
         try:
-            return self._http.call(step.request) if isinstance(step, Call) else self._save(step)
+            return self._save(step)
         except (NotReady, Retryable, Permanent) as error:
-            if not step.optional or isinstance(error, Held):
-                raise
-            if isinstance(step, Save):
-                self.lacking.setdefault(step.part, Lacking(part=step.part, reason=str(error)))
-            return Answer(status=0, body=str(error).encode(errors="backslashreplace"))
+            answer = _no_answer(error, step.optional)
+            self.lacking.setdefault(step.part, Lacking(part=step.part, reason=str(error)))
+            return answer
 
     def _save(self, step: Save) -> Answer:
         """2xx bodies stream through hash and check into the vault; any other answer goes back as it is."""
@@ -120,8 +201,8 @@ class _Run:
                 check.update(chunk)
                 writer.write(chunk)
 
-            answer = self._http.save(step.request, into, limit=self._limit)
-            if not answer.ok:
+            answer = self._asking.http.save(step.request, into, limit=self._limit, unless=step.unless)
+            if not answer.ok or answer.body:
                 return answer
             _refuse_what_is_no_file(answer)
             check.finish()

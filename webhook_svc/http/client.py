@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from typing import BinaryIO, Final
@@ -68,9 +68,11 @@ class HttpClient:
             body = _whole(host, raw, limit) if _is_good(raw) else _beginning(host, raw, limit)
             return Answer(status=raw.status, headers=_lower(raw.headers), body=body, size=len(body))
 
-    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
+    def save(
+        self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Collection[str] = ()
+    ) -> Answer:
         with self._answered(request) as (host, raw):
-            if not _is_good(raw):
+            if not _is_good(raw) or _type(raw) in unless:
                 body = _beginning(host, raw, ANSWER_LIMIT)
                 return Answer(status=raw.status, headers=_lower(raw.headers), body=body, size=len(body))
             size = 0
@@ -266,6 +268,10 @@ def _capped(host: str, raw: urllib3.HTTPResponse, limit: int) -> Iterator[bytes]
         else:
             return
     raise Permanent(f"{host}: the answer is larger than {limit} bytes")
+
+
+def _type(raw: urllib3.HTTPResponse) -> str:
+    return str(raw.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
 def _beginning(host: str, raw: urllib3.HTTPResponse, limit: int) -> bytes:

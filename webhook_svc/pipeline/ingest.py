@@ -4,12 +4,14 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 import structlog
 
 from ..core.errors import (
     BodyTooLarge,
     EncodedBody,
+    NotGenuine,
     Refused,
     StoreUnavailable,
     TooManyRefusals,
@@ -69,6 +71,7 @@ class Ingest:
     def receive(self, source: Source, request: RawRequest, address: str) -> Answered:
         """The answer to a callback. Raises Refused or StoreUnavailable; the caller turns them into a status."""
         try:
+            _check_address(source, address)
             return self._receive(source, request)
         except Refused as refusal:
             self._remember(source, request, address, refusal)
@@ -138,6 +141,19 @@ def masked(source: Source, request: RawRequest) -> RawRequest:
     base = f"/hooks/{source.name}"
     token = clean.path.removeprefix(base).strip("/")
     return replace(clean, path=f"{base}/{fingerprint(token)}") if token else clean
+
+
+def _check_address(source: Source, address: str) -> None:
+    """An address list is no proof, but it keeps strangers from trying. Behind proxies that are not declared in
+    `[service] proxies` every address is the proxy's."""
+    if not source.networks:
+        return
+    try:
+        known = any(ip_address(address) in network for network in source.networks)
+    except ValueError:
+        known = False
+    if not known:
+        raise NotGenuine("strange_address", f"{address} is not in this source's addresses")
 
 
 def _token_fits(tokens: tuple[Secret, ...], token: str) -> bool:

@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 
 from ..core.ports import Http, Provider, Scheme, Sink
 from ..core.settings import Secret
 from ..core.template import Template
 from ..core.types import CERTIFICATE, DOCUMENT, sink_lane, source_lane
 
+Network = IPv4Network | IPv6Network
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A configured account at a provider. `slots` is how many of its jobs one worker runs at once."""
+    """A configured account at a provider. `slots` is how many of its jobs one worker runs at once.
+
+    `networks` are those that callbacks may come from, none: all. `reconcile` is the seconds between two looks at the
+    provider's list of completed signings (0: never), `overlap` how far each reaches back behind the last.
+    """
 
     name: str
     provider: Provider
@@ -21,7 +28,10 @@ class Source:
     parts: tuple[str, ...] = (DOCUMENT, CERTIFICATE)
     wait_for_parts: float = 600.0
     tokens: tuple[Secret, ...] = ()
+    networks: tuple[Network, ...] = ()
     slots: int = 8
+    reconcile: float = 0.0
+    overlap: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

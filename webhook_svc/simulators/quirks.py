@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: which quirk is shown how often, and files that arrive cut, slow or not at all."""
+"""Misbehaviour on demand: which quirk is shown how often, and files that arrive cut, slow, wrong or not at all."""
 
 import os
 import socket
@@ -8,13 +8,31 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from flask import Response, request
+from flask import Response, redirect, request
 
-CALLBACK_QUIRKS = ("duplicate", "reorder", "late", "wrong_signature")
-FILE_QUIRKS = ("expired_link", "truncated", "short_of_length", "trickle", "reset")
-"""`truncated` is cut with an honest Content-Length, `short_of_length` promises more than it sends."""
+CALLBACK_QUIRKS = ("duplicate", "reorder", "dropped", "wrong_signature")
+"""`dropped` callbacks of a signing are never sent: only the provider's list tells of it."""
+TIMED_QUIRKS = ("late",)
+ROTATION_QUIRKS = ("rotated_secret",)
+FILE_QUIRKS = (
+    *("truncated", "short_of_length", "trickle", "reset"),
+    *("empty_file", "html_file", "json_file", "private_redirect"),
+)
+"""`truncated` is cut with an honest Content-Length, `short_of_length` promises more than it sends; `html_file` and
+`json_file` are a page and an error object, with status 200, where the file was expected."""
+LINK_QUIRKS = ("expired_link",)
+API_QUIRKS = (
+    *("rate_limited", "rate_limited_silently", "server_error", "unavailable", "html_page"),
+    *("not_ready", "not_found", "hostile_name"),
+)
+"""`rate_limited_silently` is a 429 without Retry-After, `html_page` a page with status 200 in place of an answer."""
+CERTIFICATE_QUIRKS = ("certificate_late",)
+TOKEN_QUIRKS = ("token_expired", "token_down")
 
 LATE = 3600
+HOSTILE_NAME = "../../etc/passwd\r\nX-Injected: yes\x00"
+PRIVATE_ADDRESS = "http://169.254.169.254/latest/meta-data/"
+_PAGE = "<!doctype html><title>Sign in</title><p>Please sign in to go on."
 _PIECES = 10
 
 Pause = Callable[[float], object]
@@ -42,20 +60,39 @@ class Quirks:
             self._left[quirk] -= shown
             return shown
 
-    def file(self, content: bytes) -> Response:
-        """The PDF, or what the next quirk makes of it."""
+    def page(self) -> Response | None:
+        """A page for people with status 200, as gateways like to show."""
+        return Response(_PAGE, mimetype="text/html") if self.take("html_page") else None
+
+    def file(self, content: bytes, kind: str = "application/pdf", *, name: str = "") -> Response:
+        """The file, or what the next quirk makes of it. `name` is announced in Content-Disposition."""
+        answer = self._spoiled(content, kind)
+        if name:
+            quoted = name.encode("ascii", "replace").decode().translate({ord(letter): "_" for letter in '\r\n\x00"\\'})
+            answer.headers["Content-Disposition"] = f'attachment; filename="{quoted}"'
+        return answer
+
+    def _spoiled(self, content: bytes, kind: str) -> Response:
         if self.take("expired_link"):
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, mimetype="application/xml")
+        if self.take("html_file"):
+            return Response(_PAGE, mimetype="text/html")
+        if self.take("json_file"):
+            return Response('{"error": "internal", "message": "try again"}', mimetype="application/json")
+        if self.take("private_redirect"):
+            return redirect(PRIVATE_ADDRESS)  # type: ignore[return-value]  # it is a flask.Response when flask serves
+        if self.take("empty_file"):
+            return _file(iter(()), 0, kind)
         half = content[: len(content) // 2]
         if self.take("truncated"):
-            return _pdf(iter([half]), len(half))
+            return _file(iter([half]), len(half), kind)
         if self.take("short_of_length"):
-            return _pdf(iter([half]), len(content))
+            return _file(iter([half]), len(content), kind)
         if self.take("reset"):
-            return _pdf(_then_reset(half, request.environ.get("werkzeug.socket")), len(content))
+            return _file(_then_reset(half, request.environ.get("werkzeug.socket")), len(content), kind)
         if self.take("trickle"):
-            return _pdf(self._slowly(content), len(content))
-        return _pdf(iter([content]), len(content))
+            return _file(self._slowly(content), len(content), kind)
+        return _file(iter([content]), len(content), kind)
 
     def _slowly(self, content: bytes) -> Iterator[bytes]:
         step = max(1, len(content) // _PIECES)
@@ -64,8 +101,8 @@ class Quirks:
             self._pause(0.2)
 
 
-def _pdf(body: Iterator[bytes], length: int) -> Response:
-    return Response(body, mimetype="application/pdf", headers={"Content-Length": str(length)})
+def _file(body: Iterator[bytes], length: int, kind: str) -> Response:
+    return Response(body, content_type=kind, headers={"Content-Length": str(length)})
 
 
 def _then_reset(beginning: bytes, connection: socket.socket | None) -> Iterator[bytes]:

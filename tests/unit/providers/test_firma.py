@@ -186,7 +186,7 @@ class Api(Http):
         assert len(answer.body) <= limit
         return answer
 
-    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
+    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Any = ()) -> Answer:
         answer = self.call(request, limit=limit)
         into(answer.body)
         return answer

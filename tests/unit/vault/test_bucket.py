@@ -46,7 +46,7 @@ class Store:
             assert request.body.size == len(self.sent[-1])
         return self._answer()
 
-    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:  # noqa: ARG002
+    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Any = ()) -> Answer:  # noqa: ARG002
         self.asked.append(request)
         answer = self._answer()
         for chunk in self.content if answer.ok else ():

@@ -1,0 +1,37 @@
+"""A scheme made of several: a callback is genuine where one of them holds."""
+
+from dataclasses import dataclass, replace
+
+from ..core.errors import NotGenuine
+from ..core.ports import Scheme
+from ..core.types import RawRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyOf:
+    """A `core.ports.Scheme`. Tried in order; where none holds, the reason of the first that found a signature."""
+
+    schemes: tuple[Scheme, ...]
+
+    @property
+    def signs(self) -> bool:
+        return all(scheme.signs for scheme in self.schemes)
+
+    def verify(self, request: RawRequest, now: float) -> str:
+        refusals: list[NotGenuine] = []
+        for scheme in self.schemes:
+            try:
+                return scheme.verify(request, now)
+            except NotGenuine as refusal:
+                refusals.append(refusal)
+        raise next((one for one in refusals if one.reason != "no_signature"), refusals[0])
+
+    def mask(self, request: RawRequest) -> RawRequest:
+        """What any of them masks; nothing is masked twice, for the fingerprint is to be compared."""
+        masked = [scheme.mask(request) for scheme in self.schemes]
+        headers = tuple(
+            next((one.headers[place] for one in masked if one.headers[place] != header), header)
+            for place, header in enumerate(request.headers)
+        )
+        query = next((one.query for one in masked if one.query != request.query), request.query)
+        return replace(request, headers=headers, query=query)

@@ -1,0 +1,102 @@
+"""What every simulated account has: made-up secrets, signings, links that expire, and its quirks."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from flask import Response, abort, request
+
+from ..core.ports import Clock
+from .pdf import pdf
+from .quirks import HOSTILE_NAME, Pause, Quirks
+
+MARK: Final = "5ec2e7"
+"""Every secret, token and link query that a simulator makes up begins with it: where it shows, something leaks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signed:
+    """A completed signing; `title` is what the API calls it, `signed` what stands in its files."""
+
+    id: str
+    title: str
+    signed: str
+    size: int
+    finished: float
+
+    def file(self, part: str) -> bytes:
+        if part == "document":
+            return pdf(self.signed, size=self.size)
+        return pdf(f"{part.capitalize()}: {self.signed}")
+
+
+class Account:
+    """The common half of a simulator; the other half knows the wire. `quirks` is that of the Simulator."""
+
+    quirks: ClassVar[tuple[str, ...]]
+    link_life: ClassVar[float] = 3600.0
+
+    def __init__(
+        self, *, secret: str = "", api_key: str = "", clock: Clock = time.time, pause: Pause = time.sleep
+    ) -> None:
+        self.secret = secret or made_up(64)
+        self.next_secret = made_up(64)
+        self.api_key = api_key or made_up(32)
+        self.clock = clock
+        self.shown = Quirks(self.quirks, pause)
+        self.signed: dict[str, Signed] = {}
+        self._links: dict[str, tuple[str, str, float]] = {}
+
+    def misbehave(self, quirk: str, *, times: int = 1) -> None:
+        self.shown.add(quirk, times)
+
+    def document_bytes(self, document: str, part: str = "document") -> bytes:
+        return self.signed[document].file(part)
+
+    def sign(self, document: str, title: str, size: int) -> Signed:
+        """The signing is complete from now on."""
+        signed = title or f"Contract {document}"
+        shown = HOSTILE_NAME if self.shown.take("hostile_name") else signed
+        self.signed[document] = Signed(id=document, title=shown, signed=signed, size=size, finished=self.clock())
+        return self.signed[document]
+
+    def found(self, document: str, missing: Callable[[], Response]) -> Signed:
+        """The signing; the answer of `missing` ends the request where there is none, or it hides on demand."""
+        if document not in self.signed or self.shown.take("not_found"):
+            abort(missing())
+        return self.signed[document]
+
+    def link(self, document: str, part: str = "document") -> str:
+        """A link to a file that opens for a while, at another path of this server. It takes no credentials."""
+        token = made_up(24)
+        self._links[token] = (document, part, self.clock() + self.link_life)
+        return f"{request.host_url}files/{token}?X-Amz-Signature={made_up(32)}"
+
+    def linked_file(self, token: str, *, kind: str = "application/pdf") -> Response:
+        """The view behind such a link; storage hosts refuse requests that bring another kind of credential."""
+        if request.headers.get("Authorization") or request.headers.get("x-api-key"):
+            return Response("<Error><Code>InvalidArgument</Code></Error>", 400, mimetype="application/xml")
+        document, part, until = self._links.get(token, ("", "", 0.0))
+        if self.clock() > until:
+            return Response("<Error><Code>AccessDenied</Code></Error>", 403, mimetype="application/xml")
+        return self.shown.file(self.document_bytes(document, part), kind)
+
+    def trouble(self, error: Callable[[int, float | None], Response]) -> Response | None:
+        """What the next quirk answers in place of the API; `error` makes the provider's own answer of status and
+        Retry-After."""
+        if self.shown.take("rate_limited"):
+            return error(429, 1)
+        if self.shown.take("rate_limited_silently"):
+            return error(429, None)
+        if self.shown.take("server_error"):
+            return error(500, None)
+        if self.shown.take("unavailable"):
+            return error(503, 1)
+        return self.shown.page()
+
+
+def made_up(digits: int) -> str:
+    """Hexadecimal digits, so that they fit wherever a provider writes secrets."""
+    return (MARK + secrets.token_hex(digits // 2))[:digits]
