@@ -187,6 +187,7 @@ class Api(Http):
         return answer
 
     def save(self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Any = ()) -> Answer:
+        assert not unless
         answer = self.call(request, limit=limit)
         into(answer.body)
         return answer
