@@ -152,6 +152,11 @@ class Answer:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
+    @property
+    def content_type(self) -> str:
+        """In lower case, without parameters; "" where none is named."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
     def json(self) -> Any:
         """The body as JSON; Retryable where it is not (a proxy's error page, a cut answer)."""
         try:

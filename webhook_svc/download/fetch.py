@@ -202,12 +202,12 @@ class _Saving:
                 writer.write(chunk)
 
             answer = self._asking.http.save(step.request, into, limit=self._limit, unless=step.unless)
-            if not answer.ok or answer.body:
+            if not answer.ok or answer.content_type in step.unless:
                 return answer
             _refuse_what_is_no_file(answer)
             check.finish()
             artifact = writer.commit()
-        kind = step.content_type or answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = step.content_type or answer.content_type
         sent_name = disposition_name(answer.headers.get("content-disposition", ""))
         self._add(step.part, artifact, step.name or sent_name, kind)
         return replace(answer, body=b"", sha256=artifact.sha256, size=artifact.size)
