@@ -12,6 +12,7 @@ import pytest
 
 from webhook_svc.core.errors import Ignored, NotGenuine, Permanent, WebhookError
 from webhook_svc.core.ports import Provider
+from webhook_svc.core.registry import guide_of
 from webhook_svc.core.sections import SourceKeys
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.core.types import (
@@ -220,7 +221,7 @@ def test_every_answer_of_the_api_ends_in_an_error_whose_class_is_the_fate(vector
 @pytest.mark.parametrize("name", PROVIDERS.names())
 def test_the_configuration_in_its_guide_can_be_pasted(name: str) -> None:
     kind = PROVIDERS.load(name)
-    text = kind.guide.partition("```toml\n")[2].partition("```")[0]
+    text = guide_of(kind).partition("```toml\n")[2].partition("```")[0]
     [table] = tomllib.loads(text)["sources"].values()
     assert name == table["provider"]
     problems: list[Any] = []
