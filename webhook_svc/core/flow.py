@@ -1,6 +1,8 @@
-"""What the flows of many providers have in common: reading payloads, judging answers, following links that expire."""
+"""What the flows of many providers have in common: reading payloads, judging answers, following links that expire,
+reading lists page by page (`yield from newest_first(ask, since)`, where `ask(number)` is a flow that ends in a `Page`).
+"""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -12,7 +14,7 @@ from .moment import moment
 from .ports import Step
 from .settings import setting
 from .template import url_segment
-from .types import Answer, Login, Meaning, Request, Save, as_text, at_path
+from .types import Answer, Listed, Login, Meaning, Request, Save, as_text, at_path
 
 T = TypeVar("T")
 Flow = Generator[Step, Answer, T]
@@ -22,6 +24,8 @@ Fates = Mapping[int, tuple[type[Permanent | NotReady | Retryable], str]]
 """What an error status means, in a table that can be held against the provider's documentation."""
 
 _LINK_IS_STALE = (403, 404, 410)
+_READINGS = 3
+_MOST_PAGES = 2_000
 _MAY_PASS = (408, 425)  # it took too long, it is too early: said by gateways that no provider's table knows
 
 
@@ -117,3 +121,50 @@ def seconds_left(answer: Answer, until: Any) -> float:
 
 def pdf_name(title: str) -> str:
     return f"{title.removesuffix('.pdf') or 'document'}.pdf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of a provider's list. `total` entries and `pages` are those of the whole list as the provider counts
+    them; what is no whole number counts as not said, and a list without `pages` ends at its first empty page."""
+
+    rows: Sequence[Listed]
+    total: Any = None
+    pages: Any = None
+
+
+def newest_first(ask: Callable[[int], Flow[Page]], since: float) -> Flow[None]:
+    """A `Listed` step for each entry since then; `ask` brings page 1, 2, … of a list that is sorted newest first.
+
+    An entry that comes meanwhile moves the others down, where they are met again. One that vanishes moves them up, past
+    the reader: where the list has become shorter between two pages, it is read from its start.
+    """
+    seen: set[tuple[str, str]] = set()
+    for _ in range(_READINGS):
+        if (yield from _read_once(ask, since, seen)):
+            return
+    raise Retryable("the list does not hold still")
+
+
+def _read_once(ask: Callable[[int], Flow[Page]], since: float, seen: set[tuple[str, str]]) -> Flow[bool]:
+    """False where something may have been skipped."""
+    before = 0
+    for number in range(1, _MOST_PAGES + 1):
+        page = yield from ask(number)
+        total, pages = _whole(page.total), _whole(page.pages)
+        if total is not None and total < before:
+            return False
+        before = total or 0
+        for row in page.rows:
+            if row.completed is not None and row.completed < since:
+                return True
+            if (key := (row.ref.id, row.ref.round)) not in seen:
+                seen.add(key)
+                yield row
+        if not page.rows or (pages is not None and number >= pages):
+            return True
+    raise Permanent(f"the list does not end: stopped after {_MOST_PAGES} pages, a later start may help")
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
