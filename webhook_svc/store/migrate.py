@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from .engine import PostgresDatabase, SqliteDatabase
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this code needs. A test compares it with the newest migration."""
 
 _LOCK = 0x77656268  # "webh": any constant that no one else takes

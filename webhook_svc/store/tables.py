@@ -30,6 +30,7 @@ def _states(*states: str) -> sa.CheckConstraint:
 # parsed    what it says is known, its signings have it
 # ignored   it asks for nothing; `reason` says why
 # dead      it could not be understood; kept, replayable
+# `origin`: callback, or listed, where the provider's list told of a signing that no callback had named.
 event = sa.Table(
     "event",
     metadata,
@@ -47,6 +48,7 @@ event = sa.Table(
     sa.Column("received", _Time, nullable=False),
     sa.Column("copies", sa.Integer, nullable=False, server_default="0"),
     sa.Column("queued", _Time, nullable=False),
+    sa.Column("origin", sa.String(16), nullable=False, server_default="callback"),
     _states("accepted", "parsed", "ignored", "dead"),
     sa.Index(None, "source", "id"),
     sa.Index("ix_event_dead", "id", postgresql_where=sa.text("state = 'dead'"), sqlite_where=sa.text("state = 'dead'")),
@@ -119,6 +121,14 @@ signing_event = sa.Table(
     metadata,
     sa.Column("signing_id", _Id, sa.ForeignKey("signing.id"), primary_key=True),
     sa.Column("event_id", _Id, sa.ForeignKey("event.id"), primary_key=True, index=True),
+)
+
+# What was fetched of a document id that is signed in rounds: a digest of its bytes, and the round that had them first.
+content = sa.Table(
+    "content",
+    metadata,
+    sa.Column("key", _Digest, primary_key=True),
+    sa.Column("signing_id", _Id, sa.ForeignKey("signing.id"), nullable=False, index=True),
 )
 
 # `supplement` is the bundle of this version that the part went out with (0 = the first), NULL while it has not.
@@ -243,4 +253,19 @@ lease = sa.Table(
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("owner", sa.String(80), nullable=False),
     sa.Column("until", _Time, nullable=False),
+)
+
+# How far a provider's list of completed signings was read. `mark` is the provider's time of the newest signing seen
+# (at first: when the source was first looked at), `owner` and `until` the worker that reads now, `note` what went
+# wrong at the last look or what the provider warned of ("" where all was well).
+reconciliation = sa.Table(
+    "reconciliation",
+    metadata,
+    sa.Column("source", sa.String(64), primary_key=True),
+    sa.Column("mark", _Time, nullable=False),
+    sa.Column("next_at", _Time, nullable=False),
+    sa.Column("owner", sa.String(80), nullable=False, server_default=""),
+    sa.Column("until", _Time, nullable=False, server_default="0"),
+    sa.Column("looked", _Time),
+    sa.Column("note", sa.Text, nullable=False, server_default=""),
 )
