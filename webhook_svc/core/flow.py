@@ -1,5 +1,6 @@
-"""What the flows of many providers have in common: reading payloads, judging answers, following links that expire,
+"""What the flows of many providers have in common: judging answers, following links that expire, parts that may lack,
 reading lists page by page (`yield from newest_first(ask, since)`, where `ask(number)` is a flow that ends in a `Page`).
+Foreign JSON is read with `core.payload`.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -11,10 +12,23 @@ from typing import Any, TypeVar
 
 from .errors import NotReady, Permanent, Retryable, WebhookError
 from .moment import moment
+from .payload import first_text as first_text
+from .payload import whole
 from .ports import Step
 from .settings import setting
 from .template import url_segment
-from .types import Answer, Listed, Login, Meaning, Request, Save, as_text, at_path
+from .types import (
+    DOCUMENT,
+    Answer,
+    DocumentRef,
+    Lacking,
+    Listed,
+    Login,
+    Meaning,
+    Request,
+    Save,
+    at_path,
+)
 
 T = TypeVar("T")
 Flow = Generator[Step, Answer, T]
@@ -56,11 +70,6 @@ def token() -> Flow[str]:
     return (yield Login()).body.decode()
 
 
-def first_text(body: Any, *paths: str) -> str:
-    """The first of these paths that leads to a value, as text; "" where none does. Permanent where it is no scalar."""
-    return next((as_text(value) for path in paths if (value := at_path(body, path)) is not None), "")
-
-
 def segment(text: str) -> str:
     """A foreign id as one path segment. Permanent where it is empty or would climb."""
     try:
@@ -77,6 +86,14 @@ def object_in(answer: Answer, fates: Fates, sender: str) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise Retryable("the answer is not a JSON object")
     return found
+
+
+def quiet_object(answer: Answer) -> Mapping[str, Any]:
+    """The JSON object of a 2xx; an empty one for an answer that nobody misses."""
+    with suppress(Retryable):
+        if answer.ok and isinstance(found := answer.json(), Mapping):
+            return found
+    return {}
 
 
 def failure(answer: Answer, fates: Fates, sender: str) -> WebhookError:
@@ -97,6 +114,22 @@ def _pause(answer: Answer) -> float | None:
             found = at_path(answer.json(), "details.retry_after")
             told = float(found) if isinstance(found, int | float) and 0 < found < 1e7 else None
     return told
+
+
+def beside_document(ref: DocumentRef) -> bool:
+    """Whether trouble with another part would keep a document back; alone, its error is worth a try of its own."""
+    return DOCUMENT in ref.parts
+
+
+def forgiving(ref: DocumentRef, part: str, flow: Flow[T]) -> Flow[T | None]:
+    """A flow for another part than the document: beside that, its errors make the part lacking, and end in None."""
+    try:
+        return (yield from flow)
+    except (NotReady, Retryable, Permanent) as error:
+        if not beside_document(ref):
+            raise
+        yield Lacking(part=part, reason=str(error))
+        return None
 
 
 def save_link(
@@ -151,7 +184,7 @@ def _read_once(ask: Callable[[int], Flow[Page]], since: float, seen: set[tuple[s
     before = 0
     for number in range(1, _MOST_PAGES + 1):
         page = yield from ask(number)
-        total, pages = _whole(page.total), _whole(page.pages)
+        total, pages = whole(page.total), whole(page.pages)
         if total is not None and total < before:
             return False
         before = total or 0
@@ -164,7 +197,3 @@ def _read_once(ask: Callable[[int], Flow[Page]], since: float, seen: set[tuple[s
         if not page.rows or (pages is not None and number >= pages):
             return True
     raise Permanent(f"the list does not end: stopped after {_MOST_PAGES} pages, a later start may help")
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

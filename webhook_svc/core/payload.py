@@ -1,0 +1,44 @@
+"""Reading foreign JSON, in which every value may be missing or of another type."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import Permanent
+from .types import RawRequest, as_text, at_path
+
+
+def object_of(request: RawRequest) -> Mapping[str, Any]:
+    """The JSON object that a callback is. ValueError where it is none."""
+    body = request.json()
+    if not isinstance(body, Mapping):
+        raise ValueError("the body is not a JSON object")
+    return body
+
+
+def told_id(request: RawRequest, *paths: str) -> str:
+    """The first of these paths that leads to an id, for `Provider.delivery_id`; "" whatever is wrong."""
+    try:
+        return first_text(request.json(), *paths)
+    except (ValueError, Permanent):
+        return ""
+
+
+def first_text(body: Any, *paths: str) -> str:
+    """The first of these paths that leads to a value, as text; "" where none does. Permanent where it is no scalar."""
+    return next((as_text(value) for path in paths if (value := at_path(body, path)) is not None), "")
+
+
+def text_at(value: Any, path: str) -> str:
+    """The text at the path; "" where there is none, or something else."""
+    found = at_path(value, path)
+    return found if isinstance(found, str) else ""
+
+
+def objects(value: Any) -> list[Mapping[str, Any]]:
+    """The objects in a list; what is no list has none."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def whole(value: Any) -> int | None:
+    """A whole number; None for everything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
