@@ -96,24 +96,40 @@ def quiet_object(answer: Answer) -> Mapping[str, Any]:
     return {}
 
 
-def failure(answer: Answer, fates: Fates, sender: str) -> WebhookError:
-    """The error that the status means. Outside the table 408, 425 and all from 500 on may pass; the others do not."""
+def failure(answer: Answer, fates: Fates, sender: str, said: str = "") -> WebhookError:
+    """The error that the status means. Outside the table 408, 425 and all from 500 on may pass; the others do not.
+
+    `said` is the sender's own word for it (see `told`).
+    """
     if answer.status == 0:
         return Retryable(answer.body.decode(errors="replace"))
     may_pass = answer.status >= 500 or answer.status in _MAY_PASS
     fate, meaning = fates.get(answer.status, (Retryable if may_pass else Permanent, "unexpected"))
-    message = f"{sender} answered {answer.status}: {meaning}"
+    message = f"{sender} answered {answer.status}: {meaning}" + (f" ({said})" if said else "")
     return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer))
 
 
+def told(value: Any, most: int = 200) -> str:
+    """Foreign text fit for a message: one line of printable characters, cut; "" where it is no text."""
+    text = value[:most] if isinstance(value, str) else ""
+    return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
 def _pause(answer: Answer) -> float | None:
-    """`Retry-After`, or what some senders write in the body of a 429 instead."""
-    told = answer.retry_after()
-    if told is None and answer.status == 429:
+    """`Retry-After`, or what some senders of a 429 say instead: seconds in `x-ratelimit-reset`, or in the body."""
+    after = answer.retry_after()
+    if after is None and answer.status == 429:
+        after = _seconds(answer.headers.get("x-ratelimit-reset", ""))
+    if after is None and answer.status == 429:
         with suppress(Retryable):
             found = at_path(answer.json(), "details.retry_after")
-            told = float(found) if isinstance(found, int | float) and 0 < found < 1e7 else None
-    return told
+            after = float(found) if isinstance(found, int | float) and 0 < found < 1e7 else None
+    return after
+
+
+def _seconds(text: str) -> float | None:
+    """A few seconds in digits; a longer number is a date."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
 
 
 def beside_document(ref: DocumentRef) -> bool:
@@ -133,13 +149,16 @@ def forgiving(ref: DocumentRef, part: str, flow: Flow[T]) -> Flow[T | None]:
 
 
 def save_link(
-    link: str, again: Callable[[], Flow[str]], part: str, name: str, *, optional: bool = False
+    link: str, again: Callable[[], Flow[str]], part: str, name: str, *, optional: bool = False, **announced: Any
 ) -> Flow[Answer]:
-    """The answer to the download. A link that no longer opens is asked for anew, once. Links carry no credentials."""
-    answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional)
+    """The answer to the download. A link that no longer opens is asked for anew, once. Links carry no credentials.
+
+    `announced` is what else a `Save` takes: sha256, content_type, unless.
+    """
+    answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional, **announced)
     if answer.status in _LINK_IS_STALE:
         link = yield from again()
-        answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional)
+        answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional, **announced)
     return answer
 
 
@@ -159,7 +178,8 @@ def pdf_name(title: str) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page of a provider's list. `total` entries and `pages` are those of the whole list as the provider counts
-    them; what is no whole number counts as not said, and a list without `pages` ends at its first empty page."""
+    them; what is no whole number counts as not said, and a list without `pages` ends at its first empty page. With them
+    a page may be empty: entries that ask for nothing are left out."""
 
     rows: Sequence[Listed]
     total: Any = None
@@ -194,6 +214,6 @@ def _read_once(ask: Callable[[int], Flow[Page]], since: float, seen: set[tuple[s
             if (key := (row.ref.id, row.ref.round)) not in seen:
                 seen.add(key)
                 yield row
-        if not page.rows or (pages is not None and number >= pages):
+        if number >= pages if pages is not None else not page.rows:
             return True
     raise Permanent(f"the list does not end: stopped after {_MOST_PAGES} pages, a later start may help")
