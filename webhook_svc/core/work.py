@@ -105,7 +105,9 @@ class Fetched:
     `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
     `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
     `more` are further signings the provider named; those that exist already are left as they are.
-    `note` says what a person should know: a warning of the provider, or why lacking parts were not even looked at.
+    `note` says what a person should know: a warning of the provider, why lacking parts were not even looked at, or why
+    there is nothing to hand on. `content` is a digest of the documents, where another round of theirs may have it too:
+    then nothing goes out.
     """
 
     wanted: int
@@ -117,6 +119,7 @@ class Fetched:
     look_again: float | None = None
     more: tuple[DocumentRef, ...] = ()
     note: str = ""
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def _log_outcome(log: structlog.stdlib.BoundLogger, settlement: Settlement, sett
         case Delivered(receipt=receipt):
             log.info("deliver.done", ms=ms, location=receipt.location, found=receipt.found)
         case Fetched(version=version, parts=parts, lacking=lacking):
-            log.info("fetch.done", ms=ms, version=version, parts=len(parts), lacking=list(lacking))
+            log.info("fetch.done", ms=ms, version=version, parts=len(parts), lacking=list(lacking), detail=message)
         case Closed(reason=reason):
             log.info("parse.ignored", ms=ms, detail=reason)
         case Parsed(type=kind, documents=documents):

@@ -5,9 +5,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
+from ..core.ids import digest
 from ..core.ports import Clock, Fetcher, Store, Vault
 from ..core.retry import RetryPolicy
-from ..core.types import AUDIT, DOCUMENT, Artifact, Delivery, Job, Meaning, Part, Placed, SourceEvent, Stage
+from ..core.types import (
+    AUDIT,
+    DOCUMENT,
+    Artifact,
+    Delivery,
+    DocumentRef,
+    Job,
+    Meaning,
+    Part,
+    Placed,
+    SourceEvent,
+    Stage,
+)
 from ..core.work import (
     Closed,
     Delivered,
@@ -64,12 +77,20 @@ class Stages:
         plan = _plan(row, source, self.vault)
         if not plan.kinds:
             return self._bundled(job, row, source, row.version, (), Haul())
-        haul, note = self._haul(row, source, plan)
+        try:
+            haul, note = self._haul(row, source, plan)
+        except Ignored as end:
+            if row.version == 0:
+                return _without_document(row, str(end), ())
+            return replace(self._bundled(job, row, source, row.version, (), Haul()), note=str(end))
         if not any(part.kind == DOCUMENT for part in (*haul.parts, *_known(row, plan))):
+            if haul.more:
+                return _without_document(row, "it stands for other documents, each of which is fetched", haul.more)
             reason = next((one.reason for one in haul.lacking if one.part == DOCUMENT), "no document was served")
             raise NotReady(reason)
         version, fresh = _compared(row, plan, haul)
-        return replace(self._bundled(job, row, source, version, fresh, haul), note=note)
+        fetched = self._bundled(job, row, source, version, fresh, haul)
+        return replace(fetched, note="; ".join((*filter(None, (note,)), *haul.warnings)), content=_content(row, fresh))
 
     def _haul(self, row: SigningRow, source: Source, plan: _Plan) -> tuple[Haul, str]:
         """What the provider serves, and what went wrong where that matters to nobody but the parts still lacking:
@@ -231,6 +252,17 @@ def _compared(row: SigningRow, plan: _Plan, haul: Haul) -> tuple[int, tuple[Part
     if any(part.kind != AUDIT or part.kind in plan.lost for part in other):
         return row.version + 1, haul.parts
     return row.version, tuple(part for part in haul.parts if part.kind not in kinds)
+
+
+def _without_document(row: SigningRow, why: str, more: tuple[DocumentRef, ...]) -> Fetched:
+    """Rightly nothing to hand on."""
+    return Fetched(wanted=row.wanted, version=row.version, title=row.ref.name, note=why, more=more)
+
+
+def _content(row: SigningRow, fresh: tuple[Part, ...]) -> bytes | None:
+    """What tells whether a round is a signing of its own: its documents are not those of another round."""
+    documents = sorted(part.sha256 for part in fresh if part.kind == DOCUMENT)
+    return digest("content", row.source, row.ref.id, *documents) if row.ref.round and documents else None
 
 
 def _in_order(parts: tuple[Part, ...], kinds: tuple[str, ...]) -> tuple[Part, ...]:

@@ -15,7 +15,7 @@ from .engine import Tx
 from .tables import event, job, payload, refused, signing, signing_event
 
 REQUEUE_INTERVAL = 60.0
-"""Seconds before another copy of an event that came to nothing queues its parse again."""
+"""Seconds between two runs of the parse of an event that came to nothing, however many copies of it arrive."""
 
 _BODY_KEPT = 64 * 1024
 _HEADERS_KEPT, _TEXT_KEPT = 100, 4096
@@ -40,7 +40,7 @@ def accept(tx: Tx, items: Sequence[NewEvent]) -> list[Accepted]:
     return [Accepted(event_id=known[item.key], new=item.id in new_ids) for item in items]
 
 
-def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]]) -> None:
+def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]], *, delay: float = 0.0) -> None:
     """A waiting job for each (lane, ref); one that is there already stays as it is."""
     rows = [
         {
@@ -49,7 +49,7 @@ def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]]) -> None
             "stage": stage.value,
             "ref": ref,
             "state": "waiting",
-            "run_at": tx.now,
+            "run_at": tx.now + delay,
             "created": tx.now,
         }
         for lane, ref in places
@@ -135,16 +135,18 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
     a forged or early copy never silences the genuine one. The copy's bytes serve where they are no longer kept."""
     tx.connection.execute(event.update().where(event.c.id == event_id).values(copies=event.c.copies + 1))
     came_to_nothing = sa.or_(event.c.state.in_(("ignored", "dead")), sa.and_(event.c.state == "parsed", _unserved()))
-    again = event.update().where(event.c.id == event_id, event.c.queued <= tx.now - REQUEUE_INTERVAL, came_to_nothing)
-    if tx.connection.execute(again.values(state="accepted", queued=tx.now)).rowcount:
+    last = tx.connection.execute(sa.select(event.c.queued).where(event.c.id == event_id, came_to_nothing)).scalar()
+    if last is not None:
+        due = max(tx.now, last + REQUEUE_INTERVAL)
+        tx.connection.execute(event.update().where(event.c.id == event_id).values(state="accepted", queued=due))
         bytes_again = on_conflict_nothing(tx, payload, "event_id")
         tx.connection.execute(bytes_again, _payload_row(tx, event_id, copy))
-        insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)])
+        insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)], delay=due - tx.now)
 
 
 def _unserved() -> sa.ColumnElement[bool]:
     """A signing of this event is given up, or has no document yet (see `signings.want`)."""
-    waits = sa.and_(signing.c.state == "fetching", signing.c.version == 0)
+    waits = sa.and_(signing.c.state.in_(("fetching", "complete")), signing.c.version == 0)
     return (
         sa.exists()
         .where(signing_event.c.event_id == event.c.id, signing.c.id == signing_event.c.signing_id)

@@ -29,6 +29,7 @@ from .codec import dump, dump_receipt
 from .engine import Tx
 from .signings import (
     add_signing,
+    first_with,
     hold_deliveries,
     insert_deliveries,
     insert_parts,
@@ -101,6 +102,7 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
     signing_id = item.job.ref
     columns = signing.c.source, signing.c.wanted, signing.c.change, signing.c.version, signing.c.supplements
     row = tx.connection.execute(sa.select(*columns).where(signing.c.id == signing_id)).one()
+    outcome = _or_another_rounds(tx, signing_id, row.version, outcome)
     insert_parts(tx, signing_id, outcome)
     insert_deliveries(tx, signing_id, row.source, outcome)
     served = row.wanted if _serves_all(outcome, row) else outcome.wanted
@@ -111,7 +113,7 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
         .where(signing.c.id == signing_id)
         .values(
             state="fetching" if again else "partial" if outcome.lacking else "complete",
-            reason="",
+            reason="" if outcome.version else storable(outcome.note),
             fetched=served,
             version=outcome.version,
             supplements=(row.supplements if outcome.version == row.version else 0) + len(bundles),
@@ -130,6 +132,21 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
         _wait(tx, item.job, outcome.look_again or 0.0, tries=0, waits=item.job.waits + 1)
     else:
         _finish(tx, item.job)
+
+
+def _or_another_rounds(tx: Tx, signing_id: str, version: int, outcome: Fetched) -> Fetched:
+    """A made-up round, one that the provider's list told of, or one whose bytes were replaced before they were fetched:
+    what another round brought already is not handed on again."""
+    first = outcome.content and first_with(tx, signing_id, outcome.content)
+    if not first:
+        return outcome
+    return Fetched(
+        wanted=outcome.wanted,
+        version=version,
+        title=outcome.title,
+        more=outcome.more,
+        note=f"its document is byte for byte that of {first}: nothing new",
+    )
 
 
 def _serves_all(outcome: Fetched, row: Any) -> bool:

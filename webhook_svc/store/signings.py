@@ -11,7 +11,7 @@ from ..core.work import Fetched, NewDelivery
 from .accept import insert_jobs, on_conflict_nothing
 from .codec import dump_bundle, dump_ref, load_ref
 from .engine import Tx
-from .tables import delivery, job, part, signing, signing_event
+from .tables import content, delivery, job, part, signing, signing_event
 
 
 def signing_key(source: str, ref: DocumentRef) -> bytes:
@@ -21,9 +21,12 @@ def signing_key(source: str, ref: DocumentRef) -> bytes:
 def lock_signing(tx: Tx, signing_id: str) -> str:
     """Whoever asks for a fetch and whoever settles one take this lock first, before the job's: else a settle could
     read `wanted` before another transaction raises it, and delete the job that the other counts on.
-    Returns the state."""
-    locked = sa.select(signing.c.state).where(signing.c.id == signing_id).with_for_update(key_share=True)
-    return str(tx.connection.execute(locked).scalar_one())
+    Returns the state; "nothing" for one that is complete without ever having brought a document."""
+    columns = signing.c.state, signing.c.version
+    row = tx.connection.execute(
+        sa.select(*columns).where(signing.c.id == signing_id).with_for_update(key_share=True)
+    ).one()
+    return "nothing" if row.state == "complete" and not row.version else str(row.state)
 
 
 def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str) -> None:
@@ -123,7 +126,7 @@ def _already_linked(tx: Tx, signing_id: str, event_id: str) -> bool:
         .where(signing_event.c.signing_id == signing_id, signing_event.c.event_id == event_id)
     )
     row = tx.connection.execute(link).first()
-    if row is None or (row.state == "fetching" and not row.version):
+    if row is None or (row.state in ("fetching", "complete") and not row.version):
         return False
     return row.state not in ("dead", "partial")
 
@@ -138,6 +141,15 @@ def look_now(tx: Tx, source: str, ref: DocumentRef, event_id: str) -> None:
     _link(tx, row.id, event_id)
     if row.state == "fetching" and not row.version:
         _wake_fetch(tx, row.id)
+
+
+def first_with(tx: Tx, signing_id: str, key: bytes) -> str:
+    """The signing that had this content first; "" where it is this one."""
+    row = {"key": key, "signing_id": signing_id}
+    if tx.connection.execute(on_conflict_nothing(tx, content, "key").returning(content.c.key), row).first():
+        return ""
+    first = tx.connection.execute(sa.select(content.c.signing_id).where(content.c.key == key)).scalar_one()
+    return "" if first == signing_id else str(first)
 
 
 def insert_parts(tx: Tx, signing_id: str, outcome: Fetched) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import Held, NotReady, Permanent, Retryable
+from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryable
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import DocumentRef, Job, Lacking, Meaning, Part, SourceEvent, Stage
@@ -219,3 +219,36 @@ def parsed(said: list[SourceEvent] | ValueError) -> Outcome:
     source = replace(stages.parties.sources["contracts"], provider=provider)
     store: Any = SimpleNamespace(event=lambda _id: SimpleNamespace(source="contracts", request=None))
     return replace(stages, store=store, parties=Parties(sources={"contracts": source}, sinks={})).parse(job())
+
+
+# --- nothing to hand on, warnings, rounds -------------------------------------------------------------------------
+
+
+def test_a_signing_that_rightly_has_no_document_is_closed_with_the_reason() -> None:
+    outcome = World(haul=Ignored("it was cancelled")).run(ROW)
+    assert (0, "it was cancelled", (), None) == (outcome.version, outcome.note, outcome.deliveries, outcome.look_again)
+
+
+def test_a_document_that_waits_for_its_certificate_goes_out_although_there_is_nothing_more() -> None:
+    outcome = World(haul=Ignored("it was cancelled"), now=1601.0).run(LATER)
+    assert ([["document"]], "it was cancelled") == (kinds(outcome), outcome.note)
+
+
+def test_an_order_leads_to_its_documents_and_is_closed() -> None:
+    more = (DocumentRef(id="d2"), DocumentRef(id="d3"))
+    outcome = World(haul=Haul(more=more)).run(ROW)
+    assert (more, 0, ()) == (outcome.more, outcome.version, outcome.deliveries)
+
+
+def test_what_the_provider_warns_of_is_noted() -> None:
+    outcome = World(haul=Haul(parts=(DEED, CERTIFICATE), warnings=("deleted in two days", "and expensive"))).run(ROW)
+    assert ("deleted in two days; and expensive", 1) == (outcome.note, len(outcome.deliveries))
+
+
+def test_rounds_of_one_document_are_told_apart_by_its_bytes() -> None:
+    def content(round_: str, content: str) -> bytes | None:
+        row = replace(ROW, ref=DocumentRef(id="d1", round=round_))
+        return World(haul=Haul(parts=(part("document", content), CERTIFICATE))).run(row).content
+
+    assert content("r1", "a") == content("r2", "a") != content("r2", "b")
+    assert content("", "a") is None

@@ -1,0 +1,116 @@
+"""Documents that are signed in rounds, and signings that rightly bring nothing, over both stores."""
+
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.ids import digest
+from webhook_svc.core.types import DocumentRef, Meaning, Stage
+from webhook_svc.core.work import Closed, Fetched, Parsed
+from webhook_svc.store.tables import delivery, event, job, part, signing
+
+SAME = digest("content", "contracts", "d1", "aa")
+OTHER = digest("content", "contracts", "d1", "bb")
+
+
+def speaks_of(round_: str) -> Parsed:
+    return Parsed(type="signed", sender_id="", documents=((DocumentRef(id="d1", round=round_), Meaning.READY),))
+
+
+def next_job(life: Any, stage: Stage) -> Any:
+    """The only one of the source that is due; deliveries may wait beside it."""
+    (found,) = life.claim("source:contracts").jobs
+    assert stage is found.stage
+    return found
+
+
+def spoken_of(life: Any, round_: str, meaning: Meaning = Meaning.READY) -> Any:
+    """An event speaks of the round; its fetch job."""
+    life.fresh()
+    documents = ((DocumentRef(id="d1", round=round_), meaning),)
+    life.settle(next_job(life, Stage.PARSE), Parsed(type="signed", sender_id="", documents=documents))
+    return next_job(life, Stage.FETCH)
+
+
+def fetches(life: Any, words: Any, round_: str, content: bytes) -> str:
+    """The round is spoken of and fetched; the id of its signing."""
+    found = spoken_of(life, round_)
+    life.settle(found, words.fetched(deliveries=(words.bundle(),), content=content))
+    return str(found.ref)
+
+
+def test_each_round_is_a_signing_of_its_own(life: Any, words: Any) -> None:
+    first, second = fetches(life, words, "r1", SAME), fetches(life, words, "r2", OTHER)
+    assert {first, second} == {row["signing_id"] for row in life.rows(delivery)}
+
+
+def test_a_round_with_the_bytes_of_another_is_closed_and_hands_nothing_on(life: Any, words: Any) -> None:
+    first, second = fetches(life, words, "r1", SAME), fetches(life, words, "forged", SAME)
+    assert [first] == [row["signing_id"] for row in life.rows(delivery)]
+    assert [first] == [row["signing_id"] for row in life.rows(part)]
+    closed = life.row(signing, id=second)
+    assert ("complete", 0) == (closed["state"], closed["version"])
+    assert first in closed["reason"]
+    assert [] == life.rows(job, stage="fetch")
+
+
+def test_two_rounds_with_the_same_bytes_that_are_settled_at_once_hand_on_once(
+    life: Any, words: Any, open_store: Any, at_once: Any
+) -> None:
+    one, other, second_store = spoken_of(life, "r1"), spoken_of(life, "r2"), open_store()
+    outcomes = [words.fetched(deliveries=(words.bundle(),), content=SAME) for _ in range(2)]
+    at_once(
+        lambda: life.settle(one, outcomes[0]),
+        lambda: life.settle(other, outcomes[1], store=second_store),
+    )
+    assert 1 == len(life.rows(delivery))
+    assert ["complete", "complete"] == [row["state"] for row in life.rows(signing)]
+
+
+def test_a_round_that_is_fetched_again_is_not_taken_for_another(life: Any, words: Any) -> None:
+    first = fetches(life, words, "r1", SAME)
+    changed = spoken_of(life, "r1", Meaning.CHANGED)
+    life.settle(changed, words.fetched(wanted=2, version=2, content=SAME))
+    assert 2 == life.row(signing, id=first)["version"]
+
+
+def test_a_signing_that_rightly_brings_nothing_is_complete_and_says_why(life: Any) -> None:
+    life.speak("order-1")
+    life.settle(life.job(Stage.FETCH), Fetched(wanted=1, version=0, title="", note="it has no documents"))
+    found = life.row(signing)
+    assert ("complete", "it has no documents", []) == (found["state"], found["reason"], life.rows(job))
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_a_signing_that_brought_nothing_is_looked_at_again_when_it_is_spoken_of_again(life: Any, copies: int) -> None:
+    life.accept(b"forged, or early")
+    life.settle(life.job(Stage.PARSE), speaks_of("r1"))
+    life.settle(life.job(Stage.FETCH), Fetched(wanted=1, version=0, title="", note="it was cancelled"))
+    for _ in range(copies):
+        life.accept(b"forged, or early")
+    life.clock.advance(61)
+    life.settle(life.job(Stage.PARSE), speaks_of("r1"))
+    assert 2 == life.store.signing(life.job(Stage.FETCH).ref).wanted
+
+
+def test_a_note_of_a_fetch_that_brought_a_document_is_no_reason_of_the_signing(life: Any) -> None:
+    life.fetch(note="the provider deletes it in two days")
+    assert "" == life.row(signing)["reason"]
+
+
+def test_an_order_is_complete_once_its_documents_are_known(life: Any) -> None:
+    life.speak("order-1")
+    more = tuple(DocumentRef(id=name) for name in ("d1", "d2"))
+    life.settle(life.job(Stage.FETCH), Fetched(wanted=1, version=0, title="", note="it stands for others", more=more))
+    assert {"order-1": "complete", "d1": "fetching", "d2": "fetching"} == {
+        row["document"]: row["state"] for row in life.rows(signing)
+    }
+
+
+def test_an_event_that_is_ignored_and_comes_again_is_ignored_again(life: Any) -> None:
+    life.accept()
+    life.settle(life.job(Stage.PARSE), Closed(type="playing", sender_id="", reason="nothing"))
+    life.accept()
+    life.clock.advance(61)
+    life.settle(life.job(Stage.PARSE), Closed(type="playing", sender_id="", reason="nothing"))
+    assert ("ignored", 1) == (life.row(event)["state"], life.row(event)["copies"])
