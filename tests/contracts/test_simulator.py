@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import http.client
+import json
 from collections.abc import Callable, Generator
 from typing import Any
 from urllib.parse import urlsplit
@@ -223,10 +224,9 @@ def test_over_a_real_port_callback_and_document_are_the_same(world: World) -> No
         status, headers, body = send(f"{echoed.url}/hooks/x", callback)
         assert (200, callback.body) == (status, body)
         assert "/hooks/x" == headers["x-path"]
-        steps = world.provider_at(api.url).steps(
-            world.provider.parse(world.simulator.finish("d-1")[-1])[0].documents[0]
-        )
-        assert world.simulator.document_bytes("d-1") == over_sockets(steps)
+        provider = world.provider_at(api.url)
+        ref = provider.parse(world.simulator.finish("d-1")[-1])[0].documents[0]
+        assert world.simulator.document_bytes("d-1") == over_sockets(provider, provider.steps(ref)).body
 
 
 def test_an_unknown_quirk_names_the_known_ones(world: World) -> None:
@@ -323,9 +323,10 @@ def trickle(world: World) -> None:
 def reset(world: World) -> None:
     callback = world.simulator.finish("d-1")[-1]
     with serve(world.simulator.wsgi()) as api:
-        steps = world.provider_at(api.url).steps(world.provider.parse(callback)[0].documents[0])
+        provider = world.provider_at(api.url)
+        steps = provider.steps(provider.parse(callback)[0].documents[0])
         with pytest.raises(ConnectionResetError):
-            over_sockets(steps)
+            over_sockets(provider, steps)
 
 
 def dropped(world: World) -> None:
@@ -445,23 +446,46 @@ def is_cut(world: World) -> bool:
     return whole.startswith(saved) and len(saved) < len(whole)
 
 
-def over_sockets(steps: Steps) -> bytes:
-    """The last body of the flow, fetched over real connections."""
-    step: Any = next(steps)
-    while True:
-        parts = urlsplit(step.request.url)
-        connection = http.client.HTTPConnection(parts.netloc, timeout=10)
-        try:
-            target = f"{parts.path}?{parts.query}"
-            connection.request("GET", target, headers={**step.request.headers, **step.request.auth})
-            response = connection.getresponse()
-            answer = Answer(status=response.status, body=response.read())
-        finally:
-            connection.close()
-        try:
-            step = steps.send(answer)
-        except StopIteration:
-            return answer.body
+def over_sockets(provider: Provider, flow: Generator[Step, Answer, Any]) -> Answer:
+    """The last answer of the flow, fetched over real connections."""
+    answer, text = Answer(status=0), ""
+    try:
+        step = next(flow)
+        while True:
+            if isinstance(step, Login):
+                text = text or logged_in(provider)
+                step = flow.send(Answer(status=200, body=text.encode()))
+                continue
+            if isinstance(step, Call | Save):
+                answer = over_a_socket(step.request)
+            step = flow.send(answer)
+    except StopIteration:
+        return answer
+
+
+def logged_in(provider: Provider) -> str:
+    flow = provider.login()
+    try:
+        step = next(flow)
+        while True:
+            step = flow.send(over_a_socket(step.request) if isinstance(step, Call) else Answer(status=0))
+    except StopIteration as end:
+        return str(end.value.text)
+
+
+def over_a_socket(asked: Request) -> Answer:
+    parts = urlsplit(asked.url)
+    body = None if asked.json is None else json.dumps(asked.json).encode()
+    kind = {} if body is None else {"Content-Type": "application/json"}
+    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    try:
+        target = f"{parts.path}?{parts.query}"
+        connection.request(asked.method, target, body, {**kind, **asked.headers, **asked.auth})
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(status=response.status, headers=headers, body=response.read())
+    finally:
+        connection.close()
 
 
 def echo(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
