@@ -1,45 +1,31 @@
-"""What the flows of many providers have in common: judging answers, following links that expire, parts that may lack,
-reading lists page by page (`yield from newest_first(ask, since)`, where `ask(number)` is a flow that ends in a `Page`).
-Foreign JSON is read with `core.payload`.
+"""What the flows of many providers have in common: types of event, judging answers, parts that may lack.
+
+Links that expire are followed with `core.links`, lists read page by page with `core.lists`, foreign JSON with
+`core.payload`.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from math import inf
 from typing import Any, TypeVar
 
 from .errors import NotReady, Permanent, Retryable, WebhookError
-from .moment import moment
+from .links import pdf_name as pdf_name
+from .links import save_link as save_link
+from .links import seconds_left as seconds_left
+from .lists import Page as Page
+from .lists import newest_first as newest_first
 from .payload import first_text as first_text
-from .payload import whole
-from .ports import Step
+from .ports import Flow as Flow
 from .settings import setting
 from .template import url_segment
-from .types import (
-    DOCUMENT,
-    Answer,
-    DocumentRef,
-    Lacking,
-    Listed,
-    Login,
-    Meaning,
-    Request,
-    Save,
-    at_path,
-)
+from .types import DOCUMENT, Answer, DocumentRef, Lacking, Login, Meaning, at_path
 
 T = TypeVar("T")
-Flow = Generator[Step, Answer, T]
-"""A part of a provider's steps that ends in a value."""
 
 Fates = Mapping[int, tuple[type[Permanent | NotReady | Retryable], str]]
 """What an error status means, in a table that can be held against the provider's documentation."""
 
-_LINK_IS_STALE = (403, 404, 410)
-_READINGS = 3
-_MOST_PAGES = 2_000
 _MAY_PASS = (408, 425)  # it took too long, it is too early: said by gateways that no provider's table knows
 
 
@@ -148,72 +134,3 @@ def forgiving(ref: DocumentRef, part: str, flow: Flow[T]) -> Flow[T | None]:
         return None
 
 
-def save_link(
-    link: str, again: Callable[[], Flow[str]], part: str, name: str, *, optional: bool = False, **announced: Any
-) -> Flow[Answer]:
-    """The answer to the download. A link that no longer opens is asked for anew, once. Links carry no credentials.
-
-    `announced` is what else a `Save` takes: sha256, content_type, unless.
-    """
-    answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional, **announced)
-    if answer.status in _LINK_IS_STALE:
-        link = yield from again()
-        answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional, **announced)
-    return answer
-
-
-def seconds_left(answer: Answer, until: Any) -> float:
-    """How long a link lasts by the clock of the server that made it; endless where either time is missing."""
-    end = moment(until)
-    try:
-        return inf if end is None else end - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError):
-        return inf
-
-
-def pdf_name(title: str) -> str:
-    return f"{title.removesuffix('.pdf') or 'document'}.pdf"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """One page of a provider's list. `total` entries and `pages` are those of the whole list as the provider counts
-    them; what is no whole number counts as not said, and a list without `pages` ends at its first empty page. With them
-    a page may be empty: entries that ask for nothing are left out."""
-
-    rows: Sequence[Listed]
-    total: Any = None
-    pages: Any = None
-
-
-def newest_first(ask: Callable[[int], Flow[Page]], since: float) -> Flow[None]:
-    """A `Listed` step for each entry since then; `ask` brings page 1, 2, … of a list that is sorted newest first.
-
-    An entry that comes meanwhile moves the others down, where they are met again. One that vanishes moves them up, past
-    the reader: where the list has become shorter between two pages, it is read from its start.
-    """
-    seen: set[tuple[str, str]] = set()
-    for _ in range(_READINGS):
-        if (yield from _read_once(ask, since, seen)):
-            return
-    raise Retryable("the list does not hold still")
-
-
-def _read_once(ask: Callable[[int], Flow[Page]], since: float, seen: set[tuple[str, str]]) -> Flow[bool]:
-    """False where something may have been skipped."""
-    before = 0
-    for number in range(1, _MOST_PAGES + 1):
-        page = yield from ask(number)
-        total, pages = whole(page.total), whole(page.pages)
-        if total is not None and total < before:
-            return False
-        before = total or 0
-        for row in page.rows:
-            if row.completed is not None and row.completed < since:
-                return True
-            if (key := (row.ref.id, row.ref.round)) not in seen:
-                seen.add(key)
-                yield row
-        if number >= pages if pages is not None else not page.rows:
-            return True
-    raise Permanent(f"the list does not end: stopped after {_MOST_PAGES} pages, a later start may help")

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 from .settings import hosts_in
 from .types import (
@@ -45,10 +45,14 @@ from .work import (
     Wish,
 )
 
+T = TypeVar("T")
+
 Clock = Callable[[], float]
 Step = Call | Login | Save | Inline | Lacking | More | Listed | Warn
 Steps = Generator[Step, Answer, None]
 """A flow of requests: `Call`, `Login` and `Save` are sent their Answer; what is sent for the others means nothing."""
+Flow = Generator[Step, Answer, T]
+"""A part of a provider's steps that ends in a value."""
 
 ANSWER_LIMIT = 1024 * 1024
 
@@ -109,7 +113,7 @@ class Provider(ABC):
         there is nothing to bring and never will be, though nothing went wrong."""
         raise NotImplementedError(f"{type(self).__name__} has no download steps")
 
-    def login(self) -> Generator[Step, Answer, Token]:
+    def login(self) -> Flow[Token]:
         """The requests that bring a token for `Login` steps. It is kept in memory alone, and made by one at a time."""
         raise NotImplementedError(f"{type(self).__name__} needs no token")
 
