@@ -25,6 +25,8 @@ from webhook_svc.simulators.serve import serve
 
 PARTS = ("document", "certificate")
 SINKS = ("archive", "bucket", "legal")
+FORWARDED: dict[str, Any] = {"parts": PARTS, "sinks": SINKS}
+"""The keys of every source that simulators leave to whoever configures."""
 _SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, Signature=0"}
 _KEY = re.compile("<Key>(.*?)</Key>")
 _TOKEN = re.compile("<NextContinuationToken>(.*?)</NextContinuationToken>")
@@ -89,9 +91,16 @@ class Bucket:
 class World:
     """Lives in the process of the test: what the service is to reach outlives the service. Use as a context manager."""
 
-    def __init__(self, home: Path, lies: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        home: Path,
+        lies: Callable[[], bool] = lambda: False,
+        simulators: dict[str, Simulator] | None = None,
+    ) -> None:
         self.home = home
-        self.simulators: dict[str, Simulator] = {"contracts": FirmaSimulator(), "inhouse": GenericSimulator()}
+        self.simulators: dict[str, Simulator] = (
+            {"contracts": FirmaSimulator(), "inhouse": GenericSimulator()} if simulators is None else simulators
+        )
         self.bucket = Bucket("acme-" + sha256(str(home).encode())[:12], lies)
         with ExitStack() as stack:
             self._apis = {name: stack.enter_context(serve(one.wsgi())) for name, one in self.simulators.items()}
@@ -114,8 +123,7 @@ class World:
         name = "{source}/{document}/{filename}"
         tables: dict[str, dict[str, Any]] = {"vault": {"path": str(self.home / "vault")}, **sections}
         for source, simulator in self.simulators.items():
-            more = {"parts": PARTS, "sinks": SINKS}
-            tables[f"sources.{source}"] = {**simulator.source(self._apis[source].url), **more}
+            tables[f"sources.{source}"] = {**simulator.source(self._apis[source].url), **FORWARDED}
         tables["sinks.archive"] = {"kind": "folder", "path": str(self.folder), "name": name}
         tables["sinks.bucket"] = {
             "kind": "s3",

@@ -34,8 +34,14 @@ QUIET = 5.0
 @click.option(
     "--port", default=0, type=click.IntRange(0, 65535), help="Where the simulated API listens; 0: any free port."
 )
-@click.option("--quirk", "quirks", multiple=True, metavar="NAME", help="Misbehave like this once; may be repeated.")
-@click.option("--count", default=1, type=click.IntRange(1), help="Signings that complete.")
+@click.option(
+    "--quirk",
+    "quirks",
+    multiple=True,
+    metavar="NAME[:TIMES]",
+    help="Misbehave like this, once or so many times; may be repeated. An unknown name lists the known ones.",
+)
+@click.option("--send", "count", default=1, type=click.IntRange(1), help="Signings that complete.")
 @click.option("--serve/--once", help="Stay until Ctrl-C; --once (the default) ends when nobody asks any more.")
 def simulate(
     provider: str,
@@ -57,7 +63,7 @@ def simulate(
     \b
     Example:
       webhook-svc simulate firma --to http://127.0.0.1:8000/hooks/contracts \\
-          --secret s3cret --api-key k3y --port 9000 --quirk duplicate
+          --secret s3cret --api-key k3y --port 9000 --send 10 --quirk duplicate:3
     """
     from .. import wiring
 
@@ -72,9 +78,12 @@ def simulate(
 
 
 def _misbehave(play: "Play", quirks: Iterable[str]) -> None:
-    for quirk in quirks:
+    for text in quirks:
+        quirk, _, times = text.partition(":")
+        if times and not (times.isascii() and times.isdigit() and 0 < int(times[:9]) == int(times)):
+            raise click.UsageError(f"--quirk {text}: after the colon stands how often, a whole number from 1")
         try:
-            play.simulator.misbehave(quirk)
+            play.simulator.misbehave(quirk, times=int(times or 1))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
 

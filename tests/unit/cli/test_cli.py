@@ -453,7 +453,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_simulate_prints_the_source_and_sends_signed_callbacks() -> None:
     hook = Hook()
     with serve(hook) as served:
-        words = ["simulate", "firma", "--to", f"{served.url}/hooks/legal", "--secret", "s3cret", "--count", "2"]
+        words = ["simulate", "firma", "--to", f"{served.url}/hooks/legal", "--secret", "s3cret", "--send", "2"]
         result = CliRunner().invoke(cli, words)
     assert 0 == result.exit_code
     table = tomllib.loads(result.stdout.partition("\n\n")[0])["sources"]["legal"]

@@ -1,0 +1,72 @@
+"""`webhook-svc simulate NAME --send N` against a running `webhook-svc up`, for every provider that can be simulated."""
+
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.flow.processes import Line, answers, environment, free_port, until
+from tests.flow.world import FORWARDED, World
+from webhook_svc.core.asking import Query
+from webhook_svc.core.tomltext import table_text
+from webhook_svc.simulators import SIMULATORS
+from webhook_svc.simulators.account import made_up
+from webhook_svc.store.sql import SqlStore
+
+SENT = 3
+RETRY = {"delays": [0.2, 1, 5], "not_ready": [0.2, 1, 5]}
+
+
+class Stand:
+    """A provider that the command line is to simulate, as it is configured before the simulator runs."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self.port = free_port()
+        self._secret, self._api_key = made_up(64), made_up(32)
+
+    def table(self) -> str:
+        simulator = SIMULATORS.load(self.provider)(secret=self._secret, api_key=self._api_key)
+        source = simulator.source(f"http://127.0.0.1:{self.port}")
+        return table_text(f"sources.{self.provider}", {**source, **FORWARDED})
+
+    def command(self, service: int) -> str:
+        given = f"--secret {self._secret} --api-key {self._api_key} --port {self.port} --send {SENT}"
+        return f"webhook-svc simulate {self.provider} --to http://127.0.0.1:{service}/hooks/{self.provider} {given}"
+
+
+def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_mailbox(
+    tmp_path: Path, empty_url: str
+) -> None:
+    stands, port = [Stand(name) for name in SIMULATORS.names()], free_port()
+    with ExitStack() as stack:
+        world = stack.enter_context(World(tmp_path, simulators={}))
+        store = SqlStore(empty_url)
+        stack.callback(store.close)
+        toml = "\n".join((world.configuration(retry=RETRY), *(stand.table() for stand in stands)))
+        environ = environment(toml, empty_url, port)
+        up = Line(f"webhook-svc migrate && exec webhook-svc up --port {port}", environ, tmp_path / "service.log")
+        stack.callback(up.kill)
+        until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the service to be ready")
+        lines = [Line(stand.command(port), environ, tmp_path / f"{stand.provider}.log") for stand in stands]
+        for line in lines:
+            stack.callback(line.kill)
+        assert [0] * len(lines) == [line.wait() for line in lines], "\n".join(line.text() for line in lines)
+        until(lambda: not _jobs(store), "all work to be done")
+
+        expected = Counter({stand.provider: SENT for stand in stands})
+        assert expected == _bundles([one.path for one in world.in_folder()])
+        assert expected == _bundles([one.path for one in world.in_bucket()])
+        assert len(stands) * SENT == len(world.mailbox.mails)
+        assert [] == store.list(Query(kind="dead"))
+        assert 0 == up.stop()
+
+
+def _bundles(paths: list[str]) -> Counter[str]:
+    """Source → manifests beside at least one other file."""
+    places = Counter(path.rpartition("/")[0] for path in paths)
+    whole = (path for path in paths if path.endswith("/manifest.json") and places[path.rpartition("/")[0]] > 1)
+    return Counter(path.partition("/")[0] for path in whole)
+
+
+def _jobs(store: SqlStore) -> float:
+    return sum(number for (name, _), number in store.gauges().items() if name == "jobs")
