@@ -4,7 +4,7 @@ Links that expire are followed with `core.links`, lists read page by page with `
 `core.payload`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from .payload import first_text as first_text
 from .ports import Flow as Flow
 from .settings import setting
 from .template import url_segment
-from .types import DOCUMENT, Answer, DocumentRef, Lacking, Login, Meaning, at_path
+from .types import DOCUMENT, Answer, DocumentRef, Lacking, Login, Meaning, SourceEvent, at_path
 
 T = TypeVar("T")
 
@@ -49,6 +49,16 @@ class EventTypes:
         if kind in self.ready:
             return Meaning.READY
         return Meaning.TERMINAL if kind in self.terminal else Meaning.OTHER
+
+    def event(
+        self, kind: str, document: Callable[[], DocumentRef], *, id: str = "", at: float | None = None
+    ) -> SourceEvent:
+        """What a callback of that type says; `document` is asked only where the type means something to us."""
+        if not kind:
+            raise ValueError("the callback names no type of event")
+        meaning = self.meaning(kind)
+        documents = () if meaning is Meaning.OTHER else (document(),)
+        return SourceEvent(type=kind, meaning=meaning, id=id, at=at, documents=documents)
 
 
 def token() -> Flow[str]:
@@ -132,5 +142,3 @@ def forgiving(ref: DocumentRef, part: str, flow: Flow[T]) -> Flow[T | None]:
             raise
         yield Lacking(part=part, reason=str(error))
         return None
-
-
