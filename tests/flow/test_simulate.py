@@ -1,5 +1,6 @@
 """`webhook-svc simulate NAME --send N` against a running `webhook-svc up`, for every provider that can be simulated."""
 
+import signal
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +31,7 @@ class Stand:
         return table_text(f"sources.{self.provider}", {**source, **FORWARDED})
 
     def command(self, service: int) -> str:
-        given = f"--secret {self._secret} --api-key {self._api_key} --port {self.port} --send {SENT}"
+        given = f"--secret {self._secret} --api-key {self._api_key} --port {self.port} --send {SENT} --serve"
         return f"webhook-svc simulate {self.provider} --to http://127.0.0.1:{service}/hooks/{self.provider} {given}"
 
 
@@ -50,8 +51,11 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
         lines = [Line(stand.command(port), environ, tmp_path / f"{stand.provider}.log") for stand in stands]
         for line in lines:
             stack.callback(line.kill)
-        assert [0] * len(lines) == [line.wait() for line in lines], "\n".join(line.text() for line in lines)
+        assert world.mailbox.wait_for(len(stands) * SENT, 60), "\n".join(line.text() for line in lines)
         until(lambda: not _jobs(store), "all work to be done")
+        for line in lines:
+            line.signal(signal.SIGINT)
+        assert [0] * len(lines) == [line.wait() for line in lines], "\n".join(line.text() for line in lines)
 
         expected = Counter({stand.provider: SENT for stand in stands})
         assert expected == _bundles([one.path for one in world.in_folder()])
