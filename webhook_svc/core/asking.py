@@ -1,10 +1,12 @@
-"""What a person asks: a page of a listing, a decision about work that stopped, a verdict on a saved callback."""
+"""What a person asks: a page of a listing, a decision about work that stopped, a verdict on a saved callback, a look
+at a provider's list.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .types import SourceEvent
+from .types import DocumentRef, SourceEvent
 
 Kind = Literal["events", "refused", "deliveries", "dead"]
 
@@ -64,6 +66,23 @@ class Verdict:
     misread: str = ""
     ignored: str = ""
     events: tuple[SourceEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What a look at a provider's list brought: `listed` signings since then, `known` of them already, `new` ones.
+
+    `error` says why it failed, or why it was not taken. `next_at` is when a worker looks next; None: never.
+    """
+
+    source: str
+    since: float | None = None
+    listed: int = 0
+    known: int = 0
+    new: tuple[DocumentRef, ...] = ()
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    next_at: float | None = None
 
 
 def pages(ask: Callable[[Query], list[dict[str, Any]]], query: Query) -> Iterator[list[dict[str, Any]]]:

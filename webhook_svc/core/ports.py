@@ -37,7 +37,11 @@ from .work import (
     EventRow,
     Haul,
     Listing,
+    Look,
     NewEvent,
+    Noted,
+    Reconciled,
+    Reconciliation,
     RefusedCallback,
     Settled,
     Settlement,
@@ -308,6 +312,23 @@ class Store(Protocol):
 
     def lease(self, name: str, owner: str, hold: float) -> bool:
         """Is this piece of work `owner`'s alone for the next `hold` seconds? The names are rows of the schema."""
+
+    def reconciliations(self) -> Mapping[str, Reconciliation]:
+        """By source; one whose list was never looked at has none, and is due."""
+
+    def look(self, source: str, worker: str, hold: float, *, due: bool = True) -> Look | None:
+        """The right to read that list now; None while another worker has it, and where it is not due (`due=False`
+        takes it all the same). At its first look a source's mark is the present."""
+
+    def hold(self, look: Look) -> bool:
+        """Is it still this worker's, now for another `look.hold` seconds?"""
+
+    def reconciled(self, done: Reconciled) -> Noted:
+        """Events for the rows that nobody spoke of, and the end of the look. A long list is stored in portions; the
+        mark moves in the transaction of the last."""
+
+    def unheard(self, source: str, rows: Iterable[Listed]) -> tuple[Listed, ...]:
+        """Those for which `reconciled` would store an event; nothing is stored."""
 
     def needed(self, hashes: Collection[str], since: float) -> Mapping[str, bool]:
         """Of each hash that is known: does a signing need it, being on its way, waiting for a person, or touched

@@ -199,17 +199,77 @@ class Listing:
     warnings: tuple[str, ...] = ()
 
 
+# --- reconciliation -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    """How far the list of a source was read, and when it is read next.
+
+    `due` is true where its time has come and nobody reads it. `held_by` is the worker that does ("" where none).
+    """
+
+    source: str
+    mark: float
+    next_at: float
+    due: bool
+    held_by: str
+    looked: float | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A worker's right to read the list of a source alone, for `hold` seconds. The list was read up to `mark`, by the
+    provider's time."""
+
+    source: str
+    worker: str
+    mark: float
+    hold: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """How a look ended: what was listed, and what a person should know (`note`).
+
+    `whole` if it succeeded and reached back to the mark: only then the mark moves to `newest`, the provider's time of
+    the newest signing, though never back and never beyond now. The next look is due in `next_in` seconds; None: as it
+    was planned before.
+    """
+
+    look: Look
+    rows: tuple[Listed, ...] = ()
+    whole: bool = False
+    newest: float | None = None
+    note: str = ""
+    next_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """What became of a look: for `new` rows events were stored, `known` counts those that somebody spoke of before.
+    `ours` is False where the right to look had been lost: mark and schedule are another's."""
+
+    new: tuple[Listed, ...] = ()
+    known: int = 0
+    ours: bool = True
+
+
 # --- what the stages read -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
+    """`listed` is the signing of an event that reconciliation made; a callback has none."""
+
     id: str
     source: str
     state: str
     hint: bool
     received: float
     request: RawRequest
+    listed: DocumentRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ class Stages:
     def parse(self, job: Job) -> Outcome:
         row = self.store.event(job.ref)
         source = self._source(row.source)
+        if row.listed is not None:
+            return Parsed(type="listed", sender_id="", documents=((row.listed, Meaning.READY),))
         try:
             events = source.provider.parse(row.request)
         except Ignored as reason:

@@ -12,7 +12,19 @@ from ..core.asking import Query as Query
 from ..core.ids import storable
 from ..core.work import RefusedCallback
 from .codec import load_request
-from .tables import attempt, delivery, event, is_state, job, part, payload, refused, signing, signing_event
+from .tables import (
+    attempt,
+    delivery,
+    event,
+    is_state,
+    job,
+    part,
+    payload,
+    reconciliation,
+    refused,
+    signing,
+    signing_event,
+)
 
 _EVENT = (
     event.c.id,
@@ -26,6 +38,7 @@ _EVENT = (
     event.c.size,
     event.c.hint,
     event.c.verified_by,
+    event.c.origin,
 )
 _SIGNING = (
     signing.c.id,
@@ -200,4 +213,7 @@ def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[st
         for state in states:
             count = sa.select(sa.func.count()).where(is_state(table, *states), table.c.state == state)
             found[("dead_letters", (("of", name), ("state", state)))] = connection.execute(count).scalar_one()
+    looked = sa.func.coalesce(reconciliation.c.looked, reconciliation.c.mark)  # before the first: when it was due
+    for source, at in connection.execute(sa.select(reconciliation.c.source, looked)):
+        found[("reconciled_seconds_ago", (("source", source),))] = max(now - at, 0.0)
     return found

@@ -14,7 +14,7 @@ from .tables import delivery, event, job, part, payload, signing
 
 
 def read_event(connection: Connection, event_id: str) -> EventRow:
-    columns = (event.c.id, event.c.source, event.c.state, event.c.hint, event.c.received)
+    columns = (event.c.id, event.c.source, event.c.state, event.c.hint, event.c.received, event.c.origin)
     query = (
         sa.select(*columns, payload.c.request, payload.c.body)
         .join(payload, payload.c.event_id == event.c.id)
@@ -30,6 +30,7 @@ def read_event(connection: Connection, event_id: str) -> EventRow:
         hint=row.hint,
         received=row.received,
         request=load_request(row.request, bytes(row.body)),
+        listed=load_ref(bytes(row.body).decode()) if row.origin == "listed" else None,
     )
 
 

@@ -13,20 +13,24 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.asking import Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
-from ..core.types import Job
+from ..core.types import Job, Listed
 from ..core.work import (
     Accepted,
     Claims,
     DeliveryRow,
     EventRow,
+    Look,
     NewEvent,
+    Noted,
+    Reconciled,
+    Reconciliation,
     RefusedCallback,
     Settled,
     Settlement,
     SigningRow,
     Wish,
 )
-from . import accept, claim, listing, migrate, read, replay, settle, sweep
+from . import accept, claim, listing, migrate, read, reconcile, replay, settle, sweep
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
@@ -108,6 +112,18 @@ class SqlStore:
         result: bool = self._submit(sweep.lease_out, (name, owner, hold))
         return result
 
+    def look(self, source: str, worker: str, hold: float, *, due: bool = True) -> Look | None:
+        wish = reconcile.LookWish(source=source, worker=worker, hold=hold, due=due)
+        result: Look | None = self._submit(reconcile.look, wish)
+        return result
+
+    def hold(self, look: Look) -> bool:
+        result: bool = self._submit(reconcile.hold, look)
+        return result
+
+    def reconciled(self, done: Reconciled) -> Noted:
+        return reconcile.total([self._submit(reconcile.store, portion) for portion in reconcile.portions(done)])
+
     def replay(self, order: ReplayOrder) -> list[Replayed]:
         result: list[Replayed] = self._submit(replay.replay, order)
         return result
@@ -129,6 +145,14 @@ class SqlStore:
     def delivery(self, delivery_id: str) -> DeliveryRow:
         with self._reading() as connection:
             return read.read_delivery(connection, delivery_id)
+
+    def reconciliations(self) -> Mapping[str, Reconciliation]:
+        with self._reading() as connection:
+            return reconcile.read_all(connection, self.database.now(connection))
+
+    def unheard(self, source: str, rows: Iterable[Listed]) -> tuple[Listed, ...]:
+        with self._reading() as connection:
+            return reconcile.unheard(connection, source, rows)
 
     def needed(self, hashes: Collection[str], since: float) -> Mapping[str, bool]:
         with self._reading() as connection:

@@ -10,7 +10,7 @@ from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryabl
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import DocumentRef, Job, Lacking, Meaning, Part, SourceEvent, Stage
-from webhook_svc.core.work import Closed, Fetched, Haul, Outcome, PartRow, SigningRow
+from webhook_svc.core.work import Closed, Fetched, Haul, Outcome, Parsed, PartRow, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.stages import Stages
 
@@ -208,6 +208,14 @@ def test_a_callback_that_is_not_understood_is_a_dead_letter() -> None:
         parsed(ValueError("no JSON"))
 
 
+def test_a_signing_that_the_list_told_of_is_fetched_without_asking_what_it_says() -> None:
+    stages, ref = World().stages(ROW), DocumentRef(id="d1", round="2")
+    store: Any = SimpleNamespace(event=lambda _id: SimpleNamespace(source="contracts", listed=ref))
+    expected = Parsed(type="listed", sender_id="", documents=((ref, Meaning.READY),))
+
+    assert expected == replace(stages, store=store).parse(job())
+
+
 def parsed(said: list[SourceEvent] | ValueError) -> Outcome:
     def parse(_request: object) -> list[SourceEvent]:
         if isinstance(said, ValueError):
@@ -217,7 +225,7 @@ def parsed(said: list[SourceEvent] | ValueError) -> Outcome:
     stages = World().stages(ROW)
     provider: Any = SimpleNamespace(parse=parse)
     source = replace(stages.parties.sources["contracts"], provider=provider)
-    store: Any = SimpleNamespace(event=lambda _id: SimpleNamespace(source="contracts", request=None))
+    store: Any = SimpleNamespace(event=lambda _id: SimpleNamespace(source="contracts", request=None, listed=None))
     return replace(stages, store=store, parties=Parties(sources={"contracts": source}, sinks={})).parse(job())
 
 
