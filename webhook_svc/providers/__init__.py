@@ -7,5 +7,6 @@ PROVIDERS = Registry(
     {
         "firma": Entry(target="webhook_svc.providers.firma:Firma"),
         "generic": Entry(target="webhook_svc.providers.generic:Generic"),
+        "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),
     },
 )

@@ -7,5 +7,6 @@ SIMULATORS = Registry(
     {
         "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),
         "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),
+        "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
     },
 )

@@ -1,0 +1,125 @@
+"""OKdokument as it looks from outside: `sendinfo` callbacks without a signature, metadata, documents and the list."""
+
+import hmac
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, jsonify, request
+
+from ..core.ports import Simulator
+from ..core.types import RawRequest
+from .account import Account, Signed, made_up
+from .quirks import API_QUIRKS, CALLBACK_QUIRKS, FILE_QUIRKS
+
+_ZONE = "Europe/Bratislava"
+
+
+class OkdokumentSimulator(Account, Simulator):
+    """One account; its callbacks carry the secret in the query. A round is one callback, so that `reorder` shows only
+    between rounds, or where they are sent twice."""
+
+    provider = "okdokument"
+    quirks = (*CALLBACK_QUIRKS, *FILE_QUIRKS, *API_QUIRKS)
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._rounds: dict[str, list[str]] = {}
+        self._states: dict[str, str] = {}
+
+    def source(self, api_base: str) -> dict[str, Any]:
+        return {"provider": "okdokument", "secrets": [self.secret], "api_key": self.api_key, "api_base": api_base}
+
+    # --- callbacks ------------------------------------------------------------------------------------------------
+
+    def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
+        """The signer pressed Submit. A document that was signed before enters its next round, with other bytes.
+
+        A callback that is dropped leaves the document in the state of those that could not be told.
+        """
+        dropped = self.shown.take("dropped")
+        self._enter("errorsendinfo" if dropped else "signed", document, title, size)
+        return [] if dropped else self._sent(document, "signed")
+
+    def cancel(self, document: str) -> list[RawRequest]:
+        """The signer pressed Cancel."""
+        self._enter("canceled", document)
+        return self._sent(document, "canceled")
+
+    def _enter(self, state: str, document: str, title: str = "", size: int = 0) -> None:
+        rounds = self._rounds.setdefault(document, [])
+        rounds.append(str(uuid4()))
+        later = f", round {len(rounds)}" if len(rounds) > 1 else ""
+        self._states[document] = state
+        self.sign(document, (title or f"Contract {document}") + later, size)
+
+    def _sent(self, document: str, state: str) -> list[RawRequest]:
+        said = {"state": state, "id": document, "signatureRequestId": self._rounds[document][-1]}
+        token = made_up(64) if self.shown.take("wrong_signature") else self.secret
+        callback = RawRequest(
+            query=f"token={token}",
+            headers=(("content-type", "application/json"),),
+            body=json.dumps(said, separators=(",", ":")).encode(),
+        )
+        sent = [callback] * (2 if self.shown.take("duplicate") else 1)
+        return sent[::-1] if self.shown.take("reorder") else sent
+
+    # --- the API --------------------------------------------------------------------------------------------------
+
+    def wsgi(self) -> Callable[..., Iterable[bytes]]:
+        app = Flask("okdokument-simulator", static_folder=None)
+        app.before_request(self._guard)
+        app.add_url_rule("/JSON/document/metadata/<path:document>", view_func=self._metadata)
+        app.add_url_rule("/JSON/document/<path:document>", view_func=self._document)
+        app.add_url_rule("/JSON/list/flat", view_func=self._list)
+        return app
+
+    def _guard(self) -> Response | None:
+        given = request.headers.get("x-api-key", "")
+        if not hmac.compare_digest(given.encode(), self.api_key.encode()):
+            return _error(401, "err.unauthorized")
+        return self.trouble(lambda status, after: _error(status, "err.on.demand", after=after))
+
+    def _metadata(self, document: str) -> Response:
+        found = self._described(self._found(document))
+        if self.shown.take("not_ready"):
+            found["state"] = "tosign"
+        return jsonify(found)
+
+    def _document(self, document: str) -> Response:
+        """The documentation gives these bytes the type application/json, so that is what they come with."""
+        self._found(document)
+        return self.shown.file(self.document_bytes(document), "application/json")
+
+    def _list(self) -> Response:
+        wanted = request.args.get("state", "*")
+        rows = [self._described(signed) for signed in list(self.signed.values())]
+        url = f"{request.host_url}rest/document/"
+        return jsonify(
+            [{**row, "url": url + row["id"], "group": "api_user"} for row in rows if wanted in ("*", row["state"])]
+        )
+
+    def _described(self, signed: Signed) -> dict[str, Any]:
+        milliseconds = round(signed.finished * 1000)
+        return {
+            "filename": f"{signed.title}.pdf",
+            "state": self._states[signed.id],
+            "modification": datetime.fromtimestamp(signed.finished, ZoneInfo(_ZONE)).strftime("%Y-%m-%d %H:%M:%S"),
+            "id": signed.id,
+            "date": milliseconds,
+            "number": str(milliseconds - 9),
+        }
+
+    def _found(self, document: str) -> Signed:
+        return self.found(document, lambda: _error(404, "err.not.found", value=document))
+
+
+def _error(status: int, message: str, *, after: float | None = None, **more: str) -> Response:
+    answer = jsonify(message=message, **more)
+    answer.status_code = status
+    if after is not None:
+        answer.headers["Retry-After"] = str(round(after))
+    return answer
