@@ -28,9 +28,11 @@ from webhook_svc.core.types import (
     RawRequest,
     Request,
     Save,
+    Warn,
 )
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
+from webhook_svc.simulators.account import MARK
 from webhook_svc.simulators.serve import send, serve
 
 NOW = 1_760_000_000.0
@@ -52,6 +54,7 @@ class World:
         self.lacking: list[str] = []
         self.tokens: list[str] = []
         self.listed: list[str] = []
+        self.warnings: list[str] = []
 
     def provider_at(self, base: str) -> Provider:
         table = self.simulator.source(base)
@@ -84,6 +87,8 @@ class World:
                 self.lacking.append(step.part)
             case Listed():
                 self.listed.append(step.ref.id)
+            case Warn():
+                self.warnings.append(step.message)
         return Answer(status=0)
 
     def token(self) -> str:
@@ -406,13 +411,34 @@ def token_down(world: World) -> None:
     brings_the_document_at_last(world)
 
 
+def list_shrinks(world: World) -> None:
+    finished = [f"d-{number}" for number in range(120)]
+    for document in finished:
+        world.simulator.finish(document)
+    world.drive(world.provider.completed_since(NOW - 1))
+    assert sorted(finished) == sorted(world.listed)
+
+
+def hook_failing(world: World) -> None:
+    assert [True] == ["3 times" in warning for warning in warnings_of_the_list(world)]
+    assert [] == warnings_of_the_list(world)
+
+
+def hook_disabled(world: World) -> None:
+    assert [True] == ["switched off" in warning for warning in warnings_of_the_list(world)]
+    assert [] == warnings_of_the_list(world)
+
+
 SHOWN_BY_ALL = (
     *(duplicate, reorder, dropped, wrong_signature),
     *(truncated, short_of_length, trickle, reset, empty_file, html_file, json_file, private_redirect),
     *(rate_limited, rate_limited_silently, server_error, unavailable, html_page),
     *(not_ready, not_found, hostile_name),
 )
-SHOWN_WHERE_IT_APPLIES = (late, rotated_secret, expired_link, certificate_late, token_expired, token_down)
+SHOWN_WHERE_IT_APPLIES = (
+    *(late, rotated_secret, expired_link, certificate_late, token_expired, token_down),
+    *(list_shrinks, hook_failing, hook_disabled),
+)
 QUIRKS: dict[str, Callable[[World], None]] = {
     shows.__name__: shows for shows in (*SHOWN_BY_ALL, *SHOWN_WHERE_IT_APPLIES)
 }
@@ -439,6 +465,14 @@ def kinds(world: World, callbacks: list[RawRequest]) -> list[str]:
 def brings_the_document_at_last(world: World) -> None:
     world.drive(world.provider.steps(world.again))
     assert world.simulator.document_bytes("d-1") == world.saved[DOCUMENT]
+
+
+def warnings_of_the_list(world: World) -> list[str]:
+    """What a look at the list warns of; never a secret, whatever stands in a callback's URL."""
+    world.warnings.clear()
+    world.drive(world.provider.completed_since(NOW - 1))
+    assert [] == [warning for warning in world.warnings if MARK in warning]
+    return list(world.warnings)
 
 
 def is_cut(world: World) -> bool:

@@ -1,25 +1,32 @@
 """Firma (firma.dev): signed callbacks, and documents, certificates and audit trails from its signing-request API.
 
-Wire facts, read in November 2026:
-callbacks and signature https://docs.firma.dev/guides/webhooks
-(older payload https://firma-2c386052.mintlify.app/guides/webhooks);
-secret used as text, event names, list call: GitHub Firma-esign/n8n-nodes-firma @66849a3;
-rotation https://docs.firma.dev/api-reference/v01.11.00/webhooks/rotate-webhook-signing-secret;
-keys https://docs.firma.dev/guides/authentication; audit https://docs.firma.dev/guides/audit-trail;
-download https://docs.firma.dev/api-reference/v01.38.00/signing-requests/download-signing-request;
-links of the certificate: OpenAPI 01.38.00, as mirrored in GitHub api-evangelist/firma-dev.
+Wire facts, read in November 2026: callbacks and signature https://docs.firma.dev/guides/webhooks (older payload
+https://firma-2c386052.mintlify.app/guides/webhooks); secret used as text, event names, list call: GitHub
+Firma-esign/n8n-nodes-firma @66849a3; keys https://docs.firma.dev/guides/authentication; rotation
+https://docs.firma.dev/api-reference/v01.11.00/webhooks/rotate-webhook-signing-secret; audit
+https://docs.firma.dev/guides/audit-trail; download
+https://docs.firma.dev/api-reference/v01.38.00/signing-requests/download-signing-request; links of the certificate, list
+of webhooks: OpenAPI 01.38.00, as mirrored in GitHub api-evangelist/firma-dev.
+
+Inferred, hence settings: the window on both sides (`tolerance`), that the workspace in a callback chooses the key
+(`workspace_keys`). Contradictory: the names of the events (`events`); the retries, of which the shorter schedule is
+assumed, so that the list is read every half hour.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Final, Literal
 from urllib.parse import urlencode
 
-from ..core.errors import NotGenuine, NotReady, Permanent, Retryable
-from ..core.flow import EventTypes, Fates, Flow, first_text, object_in, pdf_name, save_link, seconds_left, segment
+from ..core.errors import NotReady, Permanent, Retryable
+from ..core.flow import EventTypes, Fates, beside_document, forgiving, object_in, quiet_object, segment
+from ..core.links import pdf_name, save_link, seconds_left
+from ..core.lists import Page, newest_first
 from ..core.moment import moment
-from ..core.ports import Provider, Scheme, Steps
+from ..core.payload import first_text, object_of, objects, text_at, told_id, whole
+from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
 from ..core.types import (
@@ -32,31 +39,22 @@ from ..core.types import (
     DocumentRef,
     Lacking,
     Listed,
-    Meaning,
     RawRequest,
     Request,
     Save,
     SourceEvent,
+    Warn,
     at_path,
 )
-from ..signing.verify import Verifier, VerifySettings
+from ..signing.choice import AnyOf
+from ..signing.timed import timed
 
-_CURRENT, _OLD = "X-Firma-Signature", "X-Firma-Signature-Old"
-_ONE_TIME = r"\A(?:(?!\s*t=)[^,]*,)*\s*t=([0-9]{1,12})\s*(?:,(?!\s*t=)[^,]*)*\Z"
-_SIGNATURE = r"(?:\A|,)\s*v1=([0-9a-f]{64})\s*(?=,|\Z)"
-
-_EVENT_ID = ("id", "event_id")
-_TYPE = ("type", "event_type", "event")
-_REQUEST_ID = ("data.signing_request.id", "data.signing_request_id", "data.id")
-_ENDED = ("cancelled", "declined", "expired")
-_CERTIFICATE_LINK = "certificate_only_download_url"
-_LIST = {"status": "finished", "sort_by": "finished_on", "sort_order": "desc", "page_size": "50"}
-_MOST_PAGES = 200
-_LINK_MARGIN = 60.0
+_READY: Final = ("signing_request.completed", "signing_request.certificate.generated")
+_OVER: Final = ("cancelled", "expired", "deleted", "declined", "recipient.declined", "voided")
 
 # 503: the PDF is still being built, on its own schedule. 409: the request was never sent to its signers, so the
 # callback was premature or wrong; it counts as a failed try, each ten minutes or more after the last, until they end.
-_FATES: Fates = {
+_FATES: Final[Fates] = {
     401: (Permanent, "the API key is not accepted"),
     402: (Permanent, "the account has no credits"),
     403: (Permanent, "the API key may not do this"),
@@ -66,46 +64,24 @@ _FATES: Fates = {
     429: (Retryable, "the rate limit is reached"),
     503: (NotReady, "the PDF is being built"),
 }
-_TOO_EARLY = 600.0
+_TOO_EARLY: Final = 600.0
+_ENDED: Final = ("cancelled", "declined", "expired")
 
-_GUIDE = """\
-1. In Firma open Workspace Settings → Webhooks and switch webhooks on, for the company and for the workspace. A test
-   event arrives even while this master switch is off, so a test proves nothing about real events.
-2. Add a webhook with the URL `https://YOUR-HOST/hooks/contracts` (https, a public address). Subscribe to
-   `signing_request.completed`, and to `signing_request.certificate.generated` where Firma offers it.
-3. Copy the signing secret (64 hexadecimal digits). A webhook of the company has the company's secret, that of a
-   workspace its own. To rotate, put the new secret first and keep the old one for a week.
-4. Copy an API key: that of the protected workspace opens documents of the whole company.
-
-```toml
-[sources.contracts]
-provider = "firma"
-secrets = ["${FIRMA_WEBHOOK_SECRET}"]
-api_key = "${FIRMA_API_KEY}"
-parts = ["document", "certificate"]
-sinks = ["archive"]
-```
-Firma waits 5 s for an answer, repeats after 5 minutes and an hour, and gives a webhook up after 50 failures in a row.
-"""
+_SIGNED_IN: Final = ("X-Firma-Signature", "X-Firma-Signature-Old")
+_EVENT_ID: Final = ("id", "event_id")
+_CERTIFICATE_LINK: Final = "certificate_only_download_url"
+_LINK_MARGIN: Final = 60.0
+_NEWEST_FIRST: Final = {"status": "finished", "sort_by": "finished_on", "sort_order": "desc", "page_size": "50"}
+_WORST_FIRST: Final = {"sort_by": "consecutive_failures", "sort_order": "desc", "page_size": "200"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events(EventTypes):
     """Firma's names differ between its guide, its API description and its n8n node: hence lists."""
 
-    ready: tuple[str, ...] = setting(
-        "the document can be fetched", ("signing_request.completed", "signing_request.certificate.generated")
-    )
+    ready: tuple[str, ...] = setting("the document can be fetched", _READY)
     terminal: tuple[str, ...] = setting(
-        "the signing ended without a document",
-        (
-            "signing_request.cancelled",
-            "signing_request.expired",
-            "signing_request.deleted",
-            "signing_request.declined",
-            "signing_request.recipient.declined",
-            "signing_request.voided",
-        ),
+        "the signing ended without a document", tuple(f"signing_request.{end}" for end in _OVER)
     )
 
 
@@ -124,32 +100,9 @@ class FirmaSettings:
     events: Events = setting("types of event by what they mean", factory=Events)
 
     def __post_init__(self) -> None:
-        if not self.secrets:
-            raise ValueError("at least one signing secret in `secrets`")
-        if self.tolerance <= 0:
-            raise ValueError("a `tolerance` above 0")
+        timed(_SIGNED_IN[0], self.secrets, self.tolerance)
         for key in (self.api_key, *self.workspace_keys.values()):
             header_text(key.reveal())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Either:
-    """During a rotation Firma signs with the new secret in one header and with the old one in another."""
-
-    current: Verifier
-    old: Verifier
-    signs: bool = True
-
-    def verify(self, request: RawRequest, now: float) -> str:
-        try:
-            return self.current.verify(request, now)
-        except NotGenuine:
-            if not request.header_all(_OLD):
-                raise
-            return self.old.verify(request, now)
-
-    def mask(self, request: RawRequest) -> RawRequest:
-        return self.current.mask(request)
 
 
 class Firma(Provider):
@@ -158,21 +111,11 @@ class Firma(Provider):
     Settings = FirmaSettings
     settings: FirmaSettings
     deadline: ClassVar[float] = 5.0
-    guide: ClassVar[str] = _GUIDE
 
     def scheme(self) -> Scheme:
-        return _Either(current=self._verifier(_CURRENT), old=self._verifier(_OLD))
-
-    def _verifier(self, header: str) -> Verifier:
-        table = VerifySettings(
-            alg="hmac-sha256",
-            message="{ts}.{body}",
-            signature=f"header:{header}",
-            pattern=_SIGNATURE,
-            vars={"ts": f"header:{header} ~ {_ONE_TIME}"},
-            tolerance=self.settings.tolerance,
-        )
-        return Verifier(table, self.settings.secrets, self.public_url)
+        """During a rotation Firma signs with the new secret in one header and with the old one in the other."""
+        said = self.settings
+        return AnyOf(schemes=tuple(timed(header, said.secrets, said.tolerance) for header in _SIGNED_IN))
 
     def warnings(self) -> list[str]:
         if all(re.fullmatch("[0-9a-f]{64}", secret.reveal()) for secret in self.settings.secrets):
@@ -181,74 +124,53 @@ class Firma(Provider):
 
     def delivery_id(self, request: RawRequest) -> str:
         """The id in the signed body: X-Firma-Delivery is new on every attempt."""
-        try:
-            return first_text(request.json(), *_EVENT_ID)
-        except (ValueError, Permanent):
-            return ""
+        return told_id(request, *_EVENT_ID)
 
     def parse(self, request: RawRequest) -> list[SourceEvent]:
         """Both generations of the payload. The signed body wins over the headers, which are not signed."""
-        body = request.json()
-        if not isinstance(body, Mapping):
-            raise ValueError("the body is not a JSON object")
-        kind = first_text(body, *_TYPE) or request.header("X-Firma-Event") or ""
-        if not kind:
-            raise ValueError("the callback names no type of event")
-        at = moment(body.get("created_at", body.get("timestamp")))
-        meaning = self.settings.events.meaning(kind)
-        documents = () if meaning is Meaning.OTHER else (_named_in(body, at),)
-        event_id = first_text(body, *_EVENT_ID)
-        return [SourceEvent(type=kind, meaning=meaning, id=event_id, at=at, documents=documents)]
+        body = object_of(request)
+        kind = first_text(body, "type", "event_type", "event") or request.header("X-Firma-Event") or ""
+        at, event_id = moment(body.get("created_at", body.get("timestamp"))), first_text(body, *_EVENT_ID)
+        return [self.settings.events.event(kind, lambda: _named_in(body, at), id=event_id, at=at)]
+
+    # --- steps ----------------------------------------------------------------------------------------------------
 
     def steps(self, ref: DocumentRef) -> Steps:
         """The certificate goes first, because its call also tells the title. Its troubles never stop the document."""
         title = ref.name
         if CERTIFICATE in ref.parts:
-            title = (yield from self._certificate(ref)) or title
+            detail = yield from forgiving(ref, CERTIFICATE, self._detail(ref, optional=beside_document(ref)))
+            if detail is not None:
+                title = text_at(detail, "name") or title
+                yield from forgiving(ref, CERTIFICATE, self._certificate(ref, detail))
         if DOCUMENT in ref.parts:
             yield from self._document(ref, title)
         if AUDIT in ref.parts:
             yield from self._audit(ref)
 
-    def _certificate(self, ref: DocumentRef) -> Flow[str]:
-        """The title. A certificate that Firma failed to make is lacking too: that is reported, and the rest goes on."""
-        title = reason = ""
-        try:
-            detail = yield from self._detail(ref, optional=_beside_document(ref))
-            title = _text(detail.get("name"))
-            reason = _why_no_certificate(detail) or (yield from self._save_certificate(ref, detail))
-        except (NotReady, Retryable, Permanent) as error:
-            if not _beside_document(ref):
-                raise
-            reason = str(error)
+    def _certificate(self, ref: DocumentRef, detail: Mapping[str, Any]) -> Flow[None]:
+        """One that Firma failed to make is lacking too, and a person is told: it will hardly come by itself."""
+        beside, reason = beside_document(ref), _why_no_certificate(detail)
+        if at_path(detail, "certificate.has_error") is True:
+            yield Warn(message=f"there is no certificate: {reason}")
+        if not reason:
+            link, again = text_at(detail, _CERTIFICATE_LINK), partial(self._certificate_link, ref)
+            answer = yield from save_link(link, again, CERTIFICATE, "certificate.pdf", optional=beside)
+            reason = "" if answer.ok else f"its link answered {answer.status}"
         if reason:
             yield Lacking(part=CERTIFICATE, reason=reason)
-        return title
-
-    def _save_certificate(self, ref: DocumentRef, detail: Mapping[str, Any]) -> Flow[str]:
-        """Why it could not be fetched; "" where it was."""
-        link, optional = _link(detail, _CERTIFICATE_LINK), _beside_document(ref)
-        answer = yield from save_link(
-            link, lambda: self._certificate_link(ref), CERTIFICATE, "certificate.pdf", optional=optional
-        )
-        return "" if answer.ok else f"its link answered {answer.status}"
 
     def _document(self, ref: DocumentRef, title: str) -> Flow[None]:
-        ask = self._final_link if self.settings.document == "final" else self._plain_link
-        link = yield from ask(ref)
-        answer = yield from save_link(link, lambda: ask(ref), DOCUMENT, pdf_name(title))
+        ask = partial(self._final_link if self.settings.document == "final" else self._plain_link, ref)
+        answer = yield from save_link((yield from ask()), ask, DOCUMENT, pdf_name(title))
         if not answer.ok:
             raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
 
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""
-        request = self._request(ref.hints, "signing-requests", ref.id, "audit")
+        request, beside = self._request(ref.hints, "signing-requests", ref.id, "audit"), beside_document(ref)
         answer = yield Save(
-            request=request,
-            part=AUDIT,
-            name="audit.json",
-            content_type="application/json",
-            optional=_beside_document(ref),
+            request=request, part=AUDIT, name="audit.json", content_type="application/json", optional=beside
         )
         if not answer.ok:
             yield Lacking(part=AUDIT, reason=f"its call answered {answer.status}")
@@ -272,31 +194,40 @@ class Firma(Provider):
         return _link(detail, "document_only_download_url")
 
     def _certificate_link(self, ref: DocumentRef) -> Flow[str]:
-        return _link((yield from self._detail(ref, optional=_beside_document(ref))), _CERTIFICATE_LINK)
+        return _link((yield from self._detail(ref, optional=beside_document(ref))), _CERTIFICATE_LINK)
 
     def _detail(self, ref: DocumentRef, *, optional: bool = False) -> Flow[Mapping[str, Any]]:
         request = self._request(ref.hints, "signing-requests", ref.id)
         return _object((yield Call(request=request, optional=optional)))
 
+    # --- reconciliation -------------------------------------------------------------------------------------------
+
+    def polls_every(self) -> float:
+        return 1_800.0
+
     def completed_since(self, when: float) -> Steps:
+        """The lists of all keys, and the webhooks that they see."""
+        hooks: list[Mapping[str, Any]] = []
         for workspace in ("", *self.settings.workspace_keys):
-            yield from self._listed(when, {"workspace": workspace} if workspace else EMPTY)
+            yield from newest_first(partial(self._page, _hints(workspace)), when)
+            hooks += yield from self._hooks(workspace)
+        for trouble in dict.fromkeys(_troubles(hooks, self.source)):
+            yield Warn(message=trouble)
 
-    def _listed(self, when: float, hints: Mapping[str, str]) -> Flow[None]:
-        """Newest first: a signing that finishes meanwhile moves the others down, so that none is skipped."""
-        for page in range(1, _MOST_PAGES + 1):
-            request = self._request(hints, "signing-requests", query={**_LIST, "page": str(page)})
-            found = _object((yield Call(request=request)))
-            rows = _rows(found, hints)
-            for row in rows:
-                if row.completed is not None and row.completed < when:
-                    return
-                yield row
-            total = at_path(found, "pagination.total_pages")
-            if not rows or (isinstance(total, int) and page >= total):
-                return
+    def _page(self, hints: Mapping[str, str], number: int) -> Flow[Page]:
+        request = self._request(hints, "signing-requests", **_NEWEST_FIRST, page=str(number))
+        found = _object((yield Call(request=request)))
+        rows = [_row(row, hints) for row in objects(found.get("results")) if text_at(row, "id")]
+        count = at_path(found, "pagination.total_count")
+        return Page(rows=rows, total=count, pages=at_path(found, "pagination.total_pages"))
 
-    def _request(self, hints: Mapping[str, str], *path: str, query: Mapping[str, str] = EMPTY) -> Request:
+    def _hooks(self, workspace: str) -> Flow[list[Mapping[str, Any]]]:
+        """Without a workspace Firma lists those of the company alone. An answer that is an error is not missed."""
+        scope = {"workspace_id": workspace} if workspace else {}
+        request = self._request(_hints(workspace), "webhooks", **_WORST_FIRST, **scope)
+        return objects(quiet_object((yield Call(request=request, optional=True))).get("results"))
+
+    def _request(self, hints: Mapping[str, str], *path: str, **query: str) -> Request:
         key = self.settings.workspace_keys.get(hints.get("workspace", ""), self.settings.api_key)
         url = "/".join((self.settings.api_base.rstrip("/"), *map(segment, path)))
         return Request(
@@ -308,14 +239,19 @@ class Firma(Provider):
 
 def _named_in(body: Mapping[str, Any], at: float | None) -> DocumentRef:
     """The signing request that the callback speaks of, and the workspace whose key opens it."""
-    document, workspace = first_text(body, *_REQUEST_ID), first_text(body, "workspace_id")
+    document = first_text(body, "data.signing_request.id", "data.signing_request_id", "data.id")
     segment(document)
-    return DocumentRef(id=document, completed=at, hints={"workspace": workspace} if workspace else EMPTY)
+    return DocumentRef(id=document, completed=at, hints=_hints(first_text(body, "workspace_id")))
 
 
-def _beside_document(ref: DocumentRef) -> bool:
-    """Whether another part's trouble would keep a document back; alone, its error is worth a try of its own."""
-    return DOCUMENT in ref.parts
+def _hints(workspace: str) -> Mapping[str, str]:
+    return {"workspace": workspace} if workspace else EMPTY
+
+
+def _row(row: Mapping[str, Any], hints: Mapping[str, str]) -> Listed:
+    finished = moment(at_path(row, "timestamps.finished_on") or row.get("finished_on"))
+    ref = DocumentRef(id=text_at(row, "id"), name=text_at(row, "name"), completed=finished, hints=hints)
+    return Listed(ref=ref, completed=finished)
 
 
 def _object(answer: Answer) -> Mapping[str, Any]:
@@ -325,8 +261,7 @@ def _object(answer: Answer) -> Mapping[str, Any]:
 
 
 def _link(found: Mapping[str, Any], key: str) -> str:
-    link = found.get(key)
-    if not isinstance(link, str) or not link:
+    if not (link := text_at(found, key)):
         raise NotReady(f"Firma gives no {key} yet")
     return link
 
@@ -343,21 +278,18 @@ def _why_no_certificate(detail: Mapping[str, Any]) -> str:
         return "Firma reports an error while making it"
     if at_path(detail, "certificate.generated") is not True:
         return "not generated yet"
-    if detail.get("certificate_only_download_error") is not None or not _text(detail.get(_CERTIFICATE_LINK)):
+    if detail.get("certificate_only_download_error") is not None or not text_at(detail, _CERTIFICATE_LINK):
         return "Firma cannot reach its file"
     return ""
 
 
-def _rows(found: Mapping[str, Any], hints: Mapping[str, str]) -> list[Listed]:
-    rows = found.get("results")
-    return [_row(row, hints) for row in (rows if isinstance(rows, list) else []) if _text(at_path(row, "id"))]
-
-
-def _row(row: Mapping[str, Any], hints: Mapping[str, str]) -> Listed:
-    finished = moment(at_path(row, "timestamps.finished_on") or at_path(row, "finished_on"))
-    ref = DocumentRef(id=row["id"], name=_text(row.get("name")), completed=finished, hints=hints)
-    return Listed(ref=ref, completed=finished)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+def _troubles(hooks: list[Mapping[str, Any]], source: str) -> Iterator[str]:
+    """What a person should know of the webhooks that call this source; of all where none does."""
+    ours = [hook for hook in hooks if re.search(rf"/hooks/{re.escape(source)}(/|\?|\Z)", text_at(hook, "url"))]
+    which = "the webhook that calls this source" if ours else "a webhook (none calls this source by its name)"
+    for hook in ours or hooks:
+        failures = whole(hook.get("consecutive_failures")) or 0
+        if hook.get("enabled") is False or hook.get("auto_disabled_at"):
+            yield f"Firma has switched off {which}: no callback comes until somebody switches it on there"
+        elif failures > 0:
+            yield f"Firma failed {failures} times in a row to deliver to {which}, and switches it off at 50"

@@ -2,15 +2,16 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from flask import Response, abort, request
 
 from ..core.ports import Clock
+from ..core.types import RawRequest
 from .pdf import pdf
-from .quirks import HOSTILE_NAME, Pause, Quirks
+from .quirks import HOSTILE_NAME, LATE, Pause, Quirks
 
 MARK: Final = "5ec2e7"
 """Every secret, token and link query that a simulator makes up begins with it: where it shows, something leaks."""
@@ -48,6 +49,7 @@ class Account:
         self.shown = Quirks(self.quirks, pause)
         self.signed: dict[str, Signed] = {}
         self._links: dict[str, tuple[str, str, float]] = {}
+        self._unlisted: set[str] = set()
 
     def misbehave(self, quirk: str, *, times: int = 1) -> None:
         self.shown.add(quirk, times)
@@ -61,6 +63,26 @@ class Account:
         shown = HOSTILE_NAME if self.shown.take("hostile_name") else signed
         self.signed[document] = Signed(id=document, title=shown, signed=signed, size=size, finished=self.clock())
         return self.signed[document]
+
+    def sent(self, callbacks: Iterable[Callable[[], RawRequest]]) -> list[RawRequest]:
+        """Each callback as often, and all in the order, that the quirks want; none where they are dropped."""
+        if self.shown.take("dropped"):
+            return []
+        sent = [callback() for callback in callbacks for _ in range(2 if self.shown.take("duplicate") else 1)]
+        return sent[::-1] if self.shown.take("reorder") else sent
+
+    def signed_at(self) -> int:
+        """The time that a signature names."""
+        return int(self.clock()) - (LATE if self.shown.take("late") else 0)
+
+    def listed(self, page: int, size: int) -> tuple[list[Signed], int]:
+        """A page of the list, newest first, and how many entries it has. One that is missing on demand vanishes from
+        the first page while a later one is asked for."""
+        everything = sorted(self.signed.values(), key=lambda signed: signed.finished, reverse=True)
+        if page > 1 and self.shown.take("list_shrinks"):
+            self._unlisted.add(everything[0].id)
+        newest = [signed for signed in everything if signed.id not in self._unlisted]
+        return newest[(page - 1) * size : page * size], len(newest)
 
     def found(self, document: str, missing: Callable[[], Response]) -> Signed:
         """The signing; the answer of `missing` ends the request where there is none, or it hides on demand."""

@@ -6,20 +6,22 @@ import itertools
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
-from .account import Account, Signed
+from .account import Account, Signed, made_up
 from .quirks import (
     API_QUIRKS,
     CALLBACK_QUIRKS,
     CERTIFICATE_QUIRKS,
     FILE_QUIRKS,
-    LATE,
+    HOOK_QUIRKS,
     LINK_QUIRKS,
+    LIST_QUIRKS,
     ROTATION_QUIRKS,
     TIMED_QUIRKS,
 )
@@ -37,10 +39,13 @@ class FirmaSimulator(Account, Simulator):
         *LINK_QUIRKS,
         *API_QUIRKS,
         *CERTIFICATE_QUIRKS,
+        *LIST_QUIRKS,
+        *HOOK_QUIRKS,
     )
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
+        self.url_token = made_up(24)
         self._numbers = itertools.count(1)
 
     def source(self, api_base: str) -> dict[str, Any]:
@@ -55,14 +60,8 @@ class FirmaSimulator(Account, Simulator):
 
     def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
         self.sign(document, title, size)
-        if self.shown.take("dropped"):
-            return []
-        sent: list[RawRequest] = []
-        for kind in ("signing_request.completed", "signing_request.certificate.generated"):
-            body = self._payload(kind, document)
-            copies = 2 if self.shown.take("duplicate") else 1
-            sent += [self._callback(kind, body) for _ in range(copies)]
-        return sent[::-1] if self.shown.take("reorder") else sent
+        kinds = ("signing_request.completed", "signing_request.certificate.generated")
+        return self.sent(partial(self._callback, kind, self._payload(kind, document)) for kind in kinds)
 
     def _payload(self, kind: str, document: str) -> bytes:
         payload = {
@@ -76,7 +75,7 @@ class FirmaSimulator(Account, Simulator):
         return json.dumps(payload, separators=(",", ":")).encode()
 
     def _callback(self, kind: str, body: bytes) -> RawRequest:
-        signed_at = int(self.clock()) - (LATE if self.shown.take("late") else 0)
+        signed_at = self.signed_at()
         headers = [
             ("content-type", "application/json"),
             ("x-firma-event", kind),
@@ -99,6 +98,7 @@ class FirmaSimulator(Account, Simulator):
         app.add_url_rule("/signing-requests/<path:document>/download", view_func=self._download)
         app.add_url_rule("/signing-requests/<path:document>/audit", view_func=self._audit)
         app.add_url_rule("/signing-requests/<path:document>", view_func=self._detail)
+        app.add_url_rule("/webhooks", view_func=self._webhooks)
         app.add_url_rule("/files/<token>", view_func=self.linked_file)
         return app
 
@@ -146,13 +146,26 @@ class FirmaSimulator(Account, Simulator):
 
     def _list(self) -> Response:
         page, size = int(request.args.get("page", "1")), int(request.args.get("page_size", "50"))
-        newest = sorted(self.signed.values(), key=lambda signed: signed.finished, reverse=True)
+        newest, total = self.listed(page, size)
         rows = [
             {"id": signed.id, "name": signed.title, "timestamps": {"finished_on": _iso(signed.finished)}}
-            for signed in newest[(page - 1) * size : page * size]
+            for signed in newest
         ]
-        pages = {"current_page": page, "page_size": size, "total_count": len(newest)}
-        return jsonify(results=rows, pagination={**pages, "total_pages": -(-len(newest) // size)})
+        return jsonify(results=rows, pagination=_pagination(page, size, total))
+
+    def _webhooks(self) -> Response:
+        failing, disabled = self.shown.take("hook_failing"), self.shown.take("hook_disabled")
+        hook = {
+            "id": "hook_1",
+            "url": f"https://hooks.example.test/hooks/test/{self.url_token}",
+            "description": None,
+            "events": ["signing_request.completed", "signing_request.certificate.generated"],
+            "enabled": not disabled,
+            "consecutive_failures": 50 if disabled else 3 if failing else 0,
+            "auto_disabled_at": _iso(self.clock()) if disabled else None,
+            "created_at": _iso(0),
+        }
+        return jsonify(results=[hook], pagination=_pagination(1, 200, 1))
 
     def _found(self, document: str) -> Signed:
         return self.found(document, lambda: _error(404, "not_found", "no such signing request"))
@@ -168,6 +181,10 @@ def _error(status: int, code: str, message: str, *, after: float | None = None) 
     if after is not None:
         answer.headers["Retry-After"] = str(round(after))
     return answer
+
+
+def _pagination(page: int, size: int, total: int) -> dict[str, int]:
+    return {"current_page": page, "page_size": size, "total_count": total, "total_pages": -(-total // size)}
 
 
 def _audit_line(signed: Signed) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hmac
 import itertools
 import json
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -16,7 +17,6 @@ from .quirks import (
     CALLBACK_QUIRKS,
     CERTIFICATE_QUIRKS,
     FILE_QUIRKS,
-    LATE,
     LINK_QUIRKS,
     ROTATION_QUIRKS,
     TIMED_QUIRKS,
@@ -81,14 +81,8 @@ class GenericSimulator(Account, Simulator):
 
     def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
         self.sign(document, title, size)
-        if self.shown.take("dropped"):
-            return []
-        sent: list[RawRequest] = []
-        for kind in ("contract.signed_by_one", "contract.completed"):
-            body = self._payload(kind, document)
-            copies = 2 if self.shown.take("duplicate") else 1
-            sent += [self._callback(body) for _ in range(copies)]
-        return sent[::-1] if self.shown.take("reorder") else sent
+        kinds = ("contract.signed_by_one", "contract.completed")
+        return self.sent(partial(self._callback, self._payload(kind, document)) for kind in kinds)
 
     def _payload(self, kind: str, document: str) -> bytes:
         data = {"contract_id": document, "title": self.signed[document].title}
@@ -96,7 +90,7 @@ class GenericSimulator(Account, Simulator):
         return json.dumps(event, separators=(",", ":")).encode()
 
     def _callback(self, body: bytes) -> RawRequest:
-        signed_at = int(self.clock()) - (LATE if self.shown.take("late") else 0)
+        signed_at = self.signed_at()
         keys = [self.next_secret, self.secret] if self.shown.take("rotated_secret") else [self.secret]
         keys = ["somebody else's"] if self.shown.take("wrong_signature") else keys
         digests = [hmac.digest(key.encode(), b"%d." % signed_at + body, "sha256").hex() for key in keys]

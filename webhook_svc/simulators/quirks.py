@@ -28,6 +28,10 @@ API_QUIRKS = (
 """`rate_limited_silently` is a 429 without Retry-After, `html_page` a page with status 200 in place of an answer."""
 CERTIFICATE_QUIRKS = ("certificate_late",)
 TOKEN_QUIRKS = ("token_expired", "token_down")
+LIST_QUIRKS = ("list_shrinks",)
+"""An entry vanishes from a page of the list that was read already, so that the next page begins one entry late."""
+HOOK_QUIRKS = ("hook_failing", "hook_disabled")
+"""The sender says that it could not deliver callbacks, or gave up."""
 
 LATE = 3600
 HOSTILE_NAME = "../../etc/passwd\r\nX-Injected: yes\x00"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,18 @@ import pytest
 from webhook_svc.core.errors import NotReady, Permanent, Retryable, WebhookError
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, Answer, Call, DocumentRef, Lacking, Request, Save
+from webhook_svc.core.types import (
+    AUDIT,
+    CERTIFICATE,
+    DOCUMENT,
+    Answer,
+    Call,
+    DocumentRef,
+    Lacking,
+    Request,
+    Save,
+    Warn,
+)
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.firma import Firma, FirmaSettings
 from webhook_svc.vault.local import LocalVault
@@ -52,6 +64,29 @@ def flow(provider: Firma, ref: DocumentRef, *answers: Answer) -> list[Step]:
     except StopIteration:
         assert [] == left
         return seen
+
+
+def page(*ids: str, total: int, pages: int = 9) -> Answer:
+    rows = [{"id": one, "finished_on": 100} for one in ids]
+    return said({"results": rows, "pagination": {"total_count": total, "total_pages": pages}})
+
+
+def looked(provider: Firma, answers: Mapping[str, list[Answer]]) -> tuple[list[Request], list[Any]]:
+    """What a look at the list since 100 asks and tells; `answers` by the last part of the path, then empty lists."""
+    asked: list[Request] = []
+    told: list[Any] = []
+    left = {name: list(given) for name, given in answers.items()}
+    steps, answer = provider.completed_since(100.0), None
+    with suppress(StopIteration):
+        while True:
+            step = steps.send(answer)  # type: ignore[arg-type]  # a generator begins with None
+            if isinstance(step, Call):
+                asked.append(step.request)
+                queue = left.get(step.request.url.partition("?")[0].rpartition("/")[2])
+                answer = queue.pop(0) if queue else said({"results": []})
+            else:
+                told.append(step)
+    return asked, told
 
 
 def test_the_document_is_asked_for_with_the_key_and_saved_without_it() -> None:
@@ -245,21 +280,91 @@ def test_the_list_is_asked_with_every_key_and_stops_at_the_first_older_one() -> 
     provider = firma(workspace_keys={"ws_1": Secret("its-key")})
     rows = [{"id": "new", "name": "Lease", "finished_on": "1970-01-01T00:01:40Z"}, {"id": "old", "finished_on": 99}]
     page = said({"results": [*rows, {"no": "id"}, 5], "pagination": {"total_pages": 7}})
-    steps, keys, listed = provider.completed_since(100.0), [], []
-    try:
-        step = next(steps)
-        while True:
-            if isinstance(step, Call):
-                keys.append(step.request.auth["Authorization"])
-            else:
-                listed.append(step)
-            step = steps.send(page)
-    except StopIteration:
-        pass
-    assert ["main-key", "its-key"] == keys
+
+    asked, told = looked(provider, {"signing-requests": [page, page]})
+
+    assert ["main-key", "its-key"] == [one.auth["Authorization"] for one in asked if "/signing-requests?" in one.url]
     assert [("new", "Lease", {}), ("new", "Lease", {"workspace": "ws_1"})] == [
-        (row.ref.id, row.ref.name, dict(row.ref.hints)) for row in listed
+        (row.ref.id, row.ref.name, dict(row.ref.hints)) for row in told
     ]
+
+
+def test_a_list_that_got_shorter_between_two_pages_is_read_again() -> None:
+    longer, shorter = (page(*ids, total=total) for ids, total in (("ab", 3), ("", 2)))
+
+    _, told = looked(firma(), {"signing-requests": [longer, shorter, page("b", "c", total=2, pages=1)]})
+
+    assert ["a", "b", "c"] == [row.ref.id for row in told]
+
+
+def test_the_webhooks_of_the_company_and_of_each_workspace_are_looked_at_worst_first() -> None:
+    asked, _ = looked(firma(workspace_keys={"ws/1": Secret("its-key")}), {})
+
+    company, workspace = (one for one in asked if "/webhooks?" in one.url)
+    assert f"{API}/webhooks?sort_by=consecutive_failures&sort_order=desc&page_size=200" == company.url
+    assert f"{company.url}&workspace_id=ws%2F1" == workspace.url
+    assert [{"Authorization": "main-key"}, {"Authorization": "its-key"}] == [company.auth, workspace.auth]
+
+
+OURS = {"url": "https://hooks.example.test/hooks/contracts/t0ken", "enabled": True}
+OTHER = {"url": "https://else.example.test/hooks/contracts-2", "enabled": True}
+OFF = "Firma has switched off the webhook that calls this source: no callback comes until somebody switches it on there"
+FAILING = "Firma failed 7 times in a row to deliver to the webhook that calls this source, and switches it off at 50"
+ANY_FAILING = FAILING.replace("the webhook that calls this source", "a webhook (none calls this source by its name)")
+
+
+@pytest.mark.parametrize(
+    ("hooks", "warnings"),
+    [
+        ([], []),
+        ([OURS], []),
+        ([{**OURS, "consecutive_failures": 0, "auto_disabled_at": None}], []),
+        ([{**OURS, "consecutive_failures": 7}], [FAILING]),
+        ([{**OURS, "url": "https://hooks.example.test/hooks/contracts", "consecutive_failures": 7}], [FAILING]),
+        ([{**OURS, "url": "https://hooks.example.test/hooks/contracts?token=x", "consecutive_failures": 7}], [FAILING]),
+        ([{**OURS, "enabled": False}], [OFF]),
+        ([{**OURS, "consecutive_failures": 50, "auto_disabled_at": "2026-11-01T00:00:00Z"}], [OFF]),
+        ([{**OURS, "enabled": False}, {**OURS, "enabled": False}], [OFF]),
+        ([OURS, {**OTHER, "consecutive_failures": 7}], []),
+        ([{**OTHER, "consecutive_failures": 7}], [ANY_FAILING]),
+        ([{"url": 5, "consecutive_failures": True, "enabled": "no"}, "text", None], []),
+        ({"url": "x"}, []),
+    ],
+)
+def test_a_webhook_in_trouble_is_warned_about(hooks: Any, warnings: list[str]) -> None:
+    _, told = looked(firma(), {"webhooks": [said({"results": hooks})]})
+    assert [Warn(message=warning) for warning in warnings] == told
+
+
+@pytest.mark.parametrize(
+    "answer", [said({}, 401), said({}, 500), Answer(status=0, body=b"time-out"), Answer(status=200, body=b"<html>")]
+)
+def test_webhooks_that_cannot_be_asked_for_matter_to_nobody(answer: Answer) -> None:
+    _, told = looked(firma(), {"signing-requests": [page("a", total=1, pages=1)], "webhooks": [answer]})
+    assert ["a"] == [row.ref.id for row in told]
+
+
+@pytest.mark.parametrize(("status", "fate"), [(401, Permanent), (429, Retryable), (500, Retryable)])
+def test_a_list_that_is_refused_has_the_fate_of_its_status(status: int, fate: type[WebhookError]) -> None:
+    with pytest.raises(fate):
+        looked(firma(), {"signing-requests": [said({}, status)]})
+
+
+def test_the_list_is_read_every_half_hour() -> None:
+    assert 1800 == firma().polls_every()
+
+
+def test_a_certificate_that_firma_failed_to_make_is_told_to_a_person_too() -> None:
+    failed = detail(certificate={"generated": False, "has_error": True})
+    warned, lacking, *_ = flow(firma(), replace(REF, parts=(CERTIFICATE, DOCUMENT)), failed, finished(), SAVED)[1:]
+    assert Warn(message="there is no certificate: Firma reports an error while making it") == warned
+    assert isinstance(lacking, Lacking)
+
+
+def test_the_title_is_known_even_where_the_certificate_cannot_be_fetched() -> None:
+    answers = (detail(), GONE, said({}, 502), finished(), SAVED)
+    *_, saved = flow(firma(), replace(REF, parts=(DOCUMENT, CERTIFICATE)), *answers)
+    assert "Lease.pdf" == getattr(saved, "name", None)
 
 
 def test_a_secret_that_firma_never_makes_is_warned_about() -> None:
