@@ -1,10 +1,11 @@
-"""A scheme made of several: a callback is genuine where one of them holds."""
+"""Schemes made of others: a callback is genuine where one of several holds, or none is."""
 
 from dataclasses import dataclass, replace
 
 from ..core.errors import NotGenuine
 from ..core.ports import Scheme
 from ..core.types import RawRequest
+from .verify import Verifier, VerifySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +36,16 @@ class AnyOf:
         )
         query = next((one.query for one in masked if one.query != request.query), request.query)
         return replace(request, headers=headers, query=query)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nobody:
+    """A `core.ports.Scheme` that refuses everybody: of a source that expects no callbacks."""
+
+    signs: bool = True
+
+    def verify(self, request: RawRequest, now: float) -> str:  # noqa: ARG002  nothing is looked at
+        raise NotGenuine("no_secret", "this source has no secret, so it takes no callbacks")
+
+    def mask(self, request: RawRequest) -> RawRequest:
+        return Verifier(VerifySettings(alg="none"), ()).mask(request)
