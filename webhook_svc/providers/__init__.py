@@ -5,6 +5,7 @@ from ..core.registry import Entry, Registry
 PROVIDERS = Registry(
     "webhook_svc.providers",
     {
+        "esignon": Entry(target="webhook_svc.providers.esignon:Esignon"),
         "firma": Entry(target="webhook_svc.providers.firma:Firma"),
         "generic": Entry(target="webhook_svc.providers.generic:Generic"),
         "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),

@@ -5,6 +5,7 @@ from ..core.registry import Entry, Registry
 SIMULATORS = Registry(
     "webhook_svc.simulators",
     {
+        "esignon": Entry(target="webhook_svc.simulators.esignon:EsignonSimulator"),
         "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),
         "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),
         "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
