@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import START, Clock
 from tests.contracts.way import EVER, Switch, Way
+from webhook_svc.core.types import RawRequest
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.simulators.account import MARK
 from webhook_svc.store.sql import SqlStore
@@ -40,7 +41,7 @@ TOLD = 1.0
 
 NOT_WHOLE = "cut off|fewer bytes came than were announced|SHA-256"
 NO_FILE = "do not begin like one|not a file|not the document|JSON|HTML|no PDF"
-NOT_READY = "not (finished|ready|there|signed)|expected value at /status"
+NOT_READY = "not (finished|ready|there)|expected value at /status|not call the document signed"
 PROMISES: dict[tuple[str, int], Promise] = {
     # the file
     ("truncated", 1): Promise(waits=SOON, says=NOT_WHOLE, ends=DELIVERED),
@@ -90,6 +91,10 @@ PROMISES: dict[tuple[str, int], Promise] = {
 
 OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
     "generic": {("expired_link", 1): Promise(waits=SOON, says="link answered 403", ends=DELIVERED)},
+    "okdokument": {
+        ("not_found", 1): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
+        ("not_found", EVER): Promise(waits=SOON, says="answered 404", ends=DEAD),
+    },
 }
 """Where a provider's documentation makes something else of it."""
 
@@ -367,7 +372,7 @@ def test_a_forged_hint_brings_nothing_and_the_genuine_one_of_the_same_bytes_stil
     way: Callable[..., Way], name: str, hide: str, given_up: bool
 ) -> None:
     here = way(name, **UNSIGNED[name])
-    callbacks = here.simulator.finish("d-1")
+    callbacks = bare(here.simulator.finish("d-1"))
     signed = dict(here.simulator.signed)
     HIDING[hide](here)
     assert {200} == {here.receive(callback) for callback in callbacks}
@@ -385,7 +390,7 @@ def test_a_forged_hint_brings_nothing_and_the_genuine_one_of_the_same_bytes_stil
 @hints
 def test_a_forged_hint_about_a_document_that_was_forwarded_changes_nothing(way: Callable[..., Way], name: str) -> None:
     here = way(name, **UNSIGNED[name])
-    callbacks = here.simulator.finish("d-1")
+    callbacks = bare(here.simulator.finish("d-1"))
     for callback in callbacks:
         here.receive(callback)
     here.rest()
@@ -394,6 +399,11 @@ def test_a_forged_hint_about_a_document_that_was_forwarded_changes_nothing(way: 
     here.rest()
     assert 2 * len(callbacks) == here.kept()[0]
     assert_end(here, Promise(ends=DELIVERED))
+
+
+def bare(callbacks: list[RawRequest]) -> list[RawRequest]:
+    """As they come where no secret was agreed on."""
+    return [replace(callback, query="") for callback in callbacks]
 
 
 # --- everything at once, on both databases ----------------------------------------------------------------------------
