@@ -8,6 +8,7 @@ PROVIDERS = Registry(
         "esignon": Entry(target="webhook_svc.providers.esignon:Esignon"),
         "firma": Entry(target="webhook_svc.providers.firma:Firma"),
         "generic": Entry(target="webhook_svc.providers.generic:Generic"),
+        "indexhealth": Entry(target="webhook_svc.providers.indexhealth:IndexHealth"),
         "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),
     },
 )

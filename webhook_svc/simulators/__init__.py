@@ -8,6 +8,7 @@ SIMULATORS = Registry(
         "esignon": Entry(target="webhook_svc.simulators.esignon:EsignonSimulator"),
         "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),
         "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),
+        "indexhealth": Entry(target="webhook_svc.simulators.indexhealth:IndexHealthSimulator"),
         "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
     },
 )
