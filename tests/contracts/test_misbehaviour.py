@@ -15,7 +15,7 @@ from tests.conftest import START, Clock
 from tests.contracts.way import EVER, Switch, Way
 from webhook_svc.core.types import RawRequest
 from webhook_svc.simulators import SIMULATORS
-from webhook_svc.simulators.account import MARK
+from webhook_svc.simulators.mark import MARK
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import event, metadata
 

@@ -33,7 +33,7 @@ from webhook_svc.core.types import (
 )
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
-from webhook_svc.simulators.account import MARK
+from webhook_svc.simulators.mark import MARK
 from webhook_svc.simulators.serve import send, serve
 
 NOW = 1_760_000_000.0

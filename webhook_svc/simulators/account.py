@@ -4,17 +4,15 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from flask import Response, abort, request
 
 from ..core.ports import Clock
 from ..core.types import RawRequest
+from .mark import MARK
 from .pdf import pdf
 from .quirks import HOSTILE_NAME, LATE, Pause, Quirks
-
-MARK: Final = "5ec2e7"
-"""Every secret, token and link query that a simulator makes up begins with it: where it shows, something leaks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,5 +118,5 @@ class Account:
 
 
 def made_up(digits: int) -> str:
-    """Hexadecimal digits, so that they fit wherever a provider writes secrets."""
+    """Hexadecimal digits, so that they fit wherever a provider writes secrets; the first of them are the mark."""
     return (MARK + secrets.token_hex(digits // 2))[:digits]

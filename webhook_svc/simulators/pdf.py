@@ -2,9 +2,12 @@
 
 from itertools import accumulate
 
+from .mark import MARK
+
 
 def pdf(title: str, *, size: int = 0) -> bytes:
-    """The title on a page, in Helvetica. At least `size` bytes, if need be through an object nobody looks at."""
+    """The title and the mark on a page, in Helvetica. At least `size` bytes, if need be through an object nobody looks
+    at."""
     bare = _written(_objects(title))
     if len(bare) >= size:
         return bare
@@ -17,7 +20,7 @@ def _objects(title: str) -> list[bytes]:
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
         b" /Resources << /Font << /F1 5 0 R >> >> >>",
-        _stream(b"BT /F1 18 Tf 72 760 Td (" + _escaped(title) + b") Tj ET"),
+        _stream(b"BT /F1 18 Tf 72 760 Td (" + _escaped(title) + b") Tj 0 -24 Td (" + _escaped(MARK) + b") Tj ET"),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
         b"<< /Title <FEFF" + title.encode("utf-16-be", "replace").hex().upper().encode() + b"> >>",
     ]

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from webhook_svc.simulators.mark import MARK
 from webhook_svc.simulators.pdf import pdf
 
 
@@ -30,3 +31,7 @@ def test_streams_are_as_long_as_they_say() -> None:
 
 def test_the_title_stands_on_the_page() -> None:
     assert rb"(Lease \050draft\051) Tj" in pdf("Lease (draft)")
+
+
+def test_the_page_says_the_mark_by_which_leaks_are_found() -> None:
+    assert f"({MARK}) Tj".encode() in pdf("Lease")
