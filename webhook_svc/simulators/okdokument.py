@@ -40,32 +40,31 @@ class OkdokumentSimulator(Account, Simulator):
 
         A callback that is dropped leaves the document in the state of those that could not be told.
         """
-        dropped = self.shown.take("dropped")
-        self._enter("errorsendinfo" if dropped else "signed", document, title, size)
-        return [] if dropped else self._sent(document, "signed")
+        return self._enter("signed", document, title, size)
 
     def cancel(self, document: str) -> list[RawRequest]:
         """The signer pressed Cancel."""
-        self._enter("canceled", document)
-        return self._sent(document, "canceled")
+        return self._enter("canceled", document)
 
-    def _enter(self, state: str, document: str, title: str = "", size: int = 0) -> None:
+    def _enter(self, state: str, document: str, title: str = "", size: int = 0) -> list[RawRequest]:
         rounds = self._rounds.setdefault(document, [])
         rounds.append(str(uuid4()))
         later = f", round {len(rounds)}" if len(rounds) > 1 else ""
         self._states[document] = state
         self.sign(document, (title or f"Contract {document}") + later, size)
+        sent = self.sent([lambda: self._callback(document, state)])
+        if not sent:
+            self._states[document] = "errorsendinfo"
+        return sent
 
-    def _sent(self, document: str, state: str) -> list[RawRequest]:
+    def _callback(self, document: str, state: str) -> RawRequest:
         said = {"state": state, "id": document, "signatureRequestId": self._rounds[document][-1]}
         token = made_up(64) if self.shown.take("wrong_signature") else self.secret
-        callback = RawRequest(
+        return RawRequest(
             query=f"token={token}",
             headers=(("content-type", "application/json"),),
             body=json.dumps(said, separators=(",", ":")).encode(),
         )
-        sent = [callback] * (2 if self.shown.take("duplicate") else 1)
-        return sent[::-1] if self.shown.take("reorder") else sent
 
     # --- the API --------------------------------------------------------------------------------------------------
 
