@@ -79,9 +79,9 @@ PROMISES: dict[tuple[str, int], Promise] = {
     ("not_found", 1): Promise(says="answered 404", ends=DEAD),
     ("not_found", EVER): Promise(says="answered 404", ends=DEAD),
     ("hostile_name", 1): Promise(ends=DELIVERED),
-    ("token_expired", 1): Promise(ends=DELIVERED),
-    ("token_down", 1): Promise(waits=SOON, ends=DELIVERED),
-    ("token_down", EVER): Promise(waits=SOON, ends=DEAD),
+    ("token_expired", 1): Promise(says="token", ends=DEAD),  # it was new: below, one that served before
+    ("token_down", 1): Promise(waits=SOON, says="login", ends=DELIVERED),
+    ("token_down", EVER): Promise(waits=SOON, says="login", ends=DEAD),
     # the callbacks
     ("duplicate", 2): Promise(ends=DELIVERED),
     ("reorder", 1): Promise(ends=DELIVERED),
@@ -90,6 +90,10 @@ PROMISES: dict[tuple[str, int], Promise] = {
 """(misbehaviour, how often) → what becomes of it, at every provider that is not named in OTHERWISE."""
 
 OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
+    "esignon": {
+        ("not_found", 1): Promise(says="finds no workflow", ends=DEAD),
+        ("not_found", EVER): Promise(says="finds no workflow", ends=DEAD),
+    },
     "generic": {("expired_link", 1): Promise(waits=SOON, says="link answered 403", ends=DELIVERED)},
     "okdokument": {
         ("not_found", 1): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
@@ -353,6 +357,7 @@ def test_what_another_account_signed_is_refused_or_a_hint_that_brings_nothing(
 # --- hints: what anybody may say, and only the provider's API can confirm ---------------------------------------------
 
 UNSIGNED: dict[str, dict[str, Any]] = {
+    "esignon": {"secrets": [], "authorization": "none"},
     "generic": {"secrets": [], "verify": {"alg": "none"}},
     "okdokument": {"secrets": []},
 }

@@ -281,7 +281,7 @@ class Esignon(Provider):
         moved = moment(ref.hints.get("at")) or self._moment(text_at(found, "last_modify_date"))
         if state == "Playing" and "status" not in ref.hints and -seconds_left(answer, moved) > _SETTLED:
             raise Ignored("the workflow goes on: its next step brings a callback of its own")
-        raise NotReady(f"the workflow is not complete ({told(state, 40) or 'no status'})")
+        raise NotReady(f"the workflow is not finished: its status is {told(state, 40) or 'nothing'}")
 
     # --- the list -------------------------------------------------------------------------------------------------
 

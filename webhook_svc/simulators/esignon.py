@@ -194,7 +194,7 @@ class EsignonSimulator(Account, Simulator):
         return _said(comp_id=_COMPANY, wf_list=[row for row in rows if first <= row["end_date"][:10] <= last])
 
     def _found(self, document: str) -> Signed:
-        return self.found(document, lambda: _said("10", "문서 정보 조회가 실패했습니다. id를 확인하세요."))
+        return self.found(document, lambda: _said("10", "no such workflow, check the id"))
 
 
 def _said(code: str = "00", message: str = "Success", **body: Any) -> Response:
