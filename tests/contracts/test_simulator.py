@@ -219,10 +219,11 @@ def test_the_list_names_what_was_completed_since(name: str) -> None:
     world = World(name)
     world.simulator.finish("too old")
     world.now += 1_000
-    for number in range(120):
-        world.simulator.finish(f"d-{number}")
+    callbacks = [callback for number in range(120) for callback in world.simulator.finish(f"d-{number}")]
+    named = {ref.id for callback in callbacks for event in world.provider.parse(callback) for ref in event.documents}
     world.drive(world.provider.completed_since(NOW + 500))
-    assert {f"d-{number}" for number in range(120)} == set(world.listed)
+    assert named == set(world.listed)
+    assert 120 == len(named)
 
 
 def test_over_a_real_port_callback_and_document_are_the_same(world: World) -> None:

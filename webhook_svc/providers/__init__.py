@@ -10,5 +10,6 @@ PROVIDERS = Registry(
         "generic": Entry(target="webhook_svc.providers.generic:Generic"),
         "indexhealth": Entry(target="webhook_svc.providers.indexhealth:IndexHealth"),
         "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),
+        "telnyx": Entry(target="webhook_svc.providers.telnyx:Telnyx"),
     },
 )

@@ -10,5 +10,6 @@ SIMULATORS = Registry(
         "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),
         "indexhealth": Entry(target="webhook_svc.simulators.indexhealth:IndexHealthSimulator"),
         "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
+        "telnyx": Entry(target="webhook_svc.simulators.telnyx:TelnyxSimulator"),
     },
 )
