@@ -5,13 +5,14 @@ import socketserver
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pytest_httpserver import HTTPServer
+from structlog.testing import capture_logs
 
 from webhook_svc.core.errors import (
     ClaimLost,
@@ -23,7 +24,8 @@ from webhook_svc.core.errors import (
     Retryable,
     StoreUnavailable,
 )
-from webhook_svc.core.ports import Http, Provider, Scheme, Steps
+from webhook_svc.core.flow import token
+from webhook_svc.core.ports import Flow, Http, Provider, Scheme, Step, Steps
 from webhook_svc.core.types import (
     Answer,
     Artifact,
@@ -32,11 +34,14 @@ from webhook_svc.core.types import (
     Inline,
     Lacking,
     Listed,
+    Login,
     More,
     RawRequest,
     Request,
     Save,
     SourceEvent,
+    Token,
+    Warn,
 )
 from webhook_svc.core.work import Haul
 from webhook_svc.download.check import Check
@@ -53,9 +58,10 @@ class Scripted(Provider):
 
     Settings = object
 
-    def __init__(self, flow: Callable[[DocumentRef], Steps]) -> None:
+    def __init__(self, flow: Callable[[DocumentRef], Steps], login: Callable[[], Flow[Token]] | None = None) -> None:
         super().__init__("contracts", None)
         self._flow = flow
+        self._login = login or super().login
 
     def scheme(self) -> Scheme:
         raise NotImplementedError
@@ -68,6 +74,22 @@ class Scripted(Provider):
 
     def completed_since(self, when: float) -> Steps:
         return self._flow(DocumentRef(id=str(when)))
+
+    def login(self) -> Flow[Token]:
+        return self._login()
+
+
+class Logins:
+    """A login whose tokens are t1, t2, …"""
+
+    def __init__(self, *, lasts: float | None = None) -> None:
+        self.made = 0
+        self._lasts = lasts
+
+    def __call__(self) -> Flow[Token]:
+        self.made += 1
+        yield from ()
+        return Token(text=f"t{self.made}", lasts=self._lasts)
 
 
 @pytest.fixture
@@ -88,6 +110,14 @@ def run(vault: LocalVault, http: HttpClient) -> Callable[..., Haul]:
         return Fetcher(vault, max_document=20_000).fetch(Scripted(flow), http, ref, **options)
 
     return run
+
+
+@pytest.fixture
+def run_with(vault: LocalVault, http: HttpClient) -> Callable[..., Haul]:
+    def run_with(flow: Callable[[DocumentRef], Steps], login: Callable[[], Flow[Token]]) -> Haul:
+        return Fetcher(vault).fetch(Scripted(flow, login), http, REF)
+
+    return run_with
 
 
 @pytest.fixture
@@ -243,6 +273,207 @@ def test_a_link_to_a_private_address_is_refused_wherever_it_comes_from(
 
     with pytest.raises(Permanent, match="not a public address"):
         run(flow)
+
+
+# --- tokens -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fetching(vault: LocalVault, http: HttpClient, clock: Any) -> Callable[..., Haul]:
+    """One fetcher for many fetches, whose steps are a document and the refusal of the tokens in `refused`."""
+    fetcher = Fetcher(vault, monotonic=clock)
+
+    def fetching(login: Callable[[], Flow[Token]], seen: list[str], refused: Mapping[str, RenewToken]) -> Haul:
+        def flow(_: DocumentRef) -> Steps:
+            seen.append((yield from token()))
+            if seen[-1] in refused:
+                raise refused[seen[-1]]
+            yield Inline(part="document", content=PDF)
+
+        return fetcher.fetch(Scripted(flow, login), http, REF)
+
+    return fetching
+
+
+def test_a_token_serves_the_fetches_that_follow(fetching: Callable[..., Haul]) -> None:
+    login, seen = Logins(), list[str]()
+    for _ in range(3):
+        fetching(login, seen, {})
+    assert (1, ["t1"] * 3) == (login.made, seen)
+
+
+def test_a_token_is_brought_anew_when_its_time_is_over(fetching: Callable[..., Haul], clock: Any) -> None:
+    login, seen = Logins(lasts=60), list[str]()
+    for seconds in (0, 59, 1):
+        clock.advance(seconds)
+        fetching(login, seen, {})
+    assert ["t1", "t1", "t2"] == seen
+
+
+def test_an_old_token_that_is_refused_is_renewed_once_and_the_steps_run_anew(fetching: Callable[..., Haul]) -> None:
+    login, seen = Logins(), list[str]()
+    fetching(login, seen, {})
+    haul = fetching(login, seen, {"t1": RenewToken("expired")})
+    assert (["t1", "t1", "t2"], 1) == (seen, len(haul.parts))
+
+
+def test_a_new_token_that_is_refused_is_not_asked_for_again(fetching: Callable[..., Haul]) -> None:
+    login, seen = Logins(), list[str]()
+    with pytest.raises(Permanent, match="not allowed"):
+        fetching(login, seen, {"t1": RenewToken("refused", otherwise=Permanent("not allowed"))})
+    assert (1, ["t1"]) == (login.made, seen)
+
+
+def test_the_next_fetch_after_a_refused_token_brings_a_new_one(fetching: Callable[..., Haul]) -> None:
+    login, seen = Logins(), list[str]()
+    with pytest.raises(Retryable, match="a new token was refused too"):
+        fetching(login, seen, {"t1": RenewToken("refused")})
+    fetching(login, seen, {})
+    assert ["t1", "t2"] == seen
+
+
+def test_a_renewed_token_that_is_refused_too_has_the_fate_that_the_steps_named(fetching: Callable[..., Haul]) -> None:
+    login, seen = Logins(), list[str]()
+    fetching(login, seen, {})
+    refused = {one: RenewToken(one, otherwise=Permanent(f"{one} may not do this")) for one in ("t1", "t2")}
+    with pytest.raises(Permanent, match="t2 may not do this"):
+        fetching(login, seen, refused)
+    assert ["t1", "t1", "t2"] == seen
+
+
+def test_a_login_sends_its_credentials_and_reads_the_answer(
+    run_with: Callable[..., Haul], httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/login", method="POST", json={"secret": "s3cret"}).respond_with_json({"token": "t"})
+    asked = Request(url=httpserver.url_for("/login"), method="POST", json={"secret": "s3cret"})
+    seen: list[Answer] = []
+
+    def login() -> Flow[Token]:
+        return Token(text=(yield Call(request=asked)).json()["token"])
+
+    def flow(_: DocumentRef) -> Steps:
+        seen.append((yield Login()))
+
+    run_with(flow, login)
+    assert [(200, b"t")] == [(answer.status, answer.body) for answer in seen]
+    assert "s3cret" not in repr(asked)
+
+
+def login_within_login() -> Flow[Token]:
+    return Token(text=(yield from token()))
+
+
+def saving_login() -> Flow[Token]:
+    yield Inline(part="document", content=PDF)
+    return Token(text="t")
+
+
+def endless_login() -> Flow[Token]:
+    while True:
+        yield Warn(message="once more")
+
+
+@pytest.mark.parametrize(
+    ("login", "message"),
+    [
+        (login_within_login, "a login that needs a login"),
+        (saving_login, "a Inline step does not belong here"),
+        (endless_login, "stopped after 10"),
+    ],
+)
+def test_a_login_that_cannot_be_one_is_permanent(
+    run_with: Callable[..., Haul], login: Callable[[], Flow[Token]], message: str
+) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        yield Login()
+
+    with pytest.raises(Permanent, match=message):
+        run_with(flow, login)
+
+
+def test_the_error_of_a_login_is_the_fate_of_the_fetch(run_with: Callable[..., Haul]) -> None:
+    def login() -> Flow[Token]:
+        yield from ()
+        raise Retryable("the token endpoint is down", after=7)
+
+    def flow(_: DocumentRef) -> Steps:
+        yield Login()
+
+    with pytest.raises(Retryable, match="endpoint is down") as error:
+        run_with(flow, login)
+    assert 7 == error.value.after
+
+
+def test_a_list_logs_in_too(vault: LocalVault, http: HttpClient) -> None:
+    login, fetcher = Logins(), Fetcher(vault)
+
+    def flow(_: DocumentRef) -> Steps:
+        text = yield from token()
+        if text == "t1":
+            raise RenewToken("expired")
+        yield Listed(ref=DocumentRef(id=text))
+
+    def nothing(_: DocumentRef) -> Steps:
+        yield Login()
+
+    fetcher.fetch(Scripted(nothing, login), http, REF)
+    found = fetcher.listed(Scripted(flow, login), http, 0.0)
+    assert ["t2"] == [line.ref.id for line in found.rows]
+
+
+# --- warnings -----------------------------------------------------------------------------------------------------
+
+
+def warned(_: DocumentRef) -> Steps:
+    yield Warn(message="the callback is switched off")
+    yield Warn(message="the key ends soon")
+
+
+def test_what_a_person_should_know_is_in_the_haul_and_in_the_log(run: Callable[..., Haul]) -> None:
+    with capture_logs() as lines:
+        haul = run(warned)
+    assert ("the callback is switched off", "the key ends soon") == haul.warnings
+    assert [("warning", "contracts", warning) for warning in haul.warnings] == [
+        (line["log_level"], line["source"], line["detail"]) for line in lines
+    ]
+
+
+def test_the_warnings_of_a_list_are_kept_beside_its_rows(vault: LocalVault, http: HttpClient) -> None:
+    with capture_logs():
+        found = Fetcher(vault).listed(Scripted(warned), http, 0.0)
+    assert ((), ("the callback is switched off", "the key ends soon")) == (found.rows, found.warnings)
+
+
+# --- answers in place of a file -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+def test_an_answer_that_is_no_file_comes_back_with_its_body(
+    run: Callable[..., Haul], httpserver: HTTPServer, tmp_path: Path, kind: str
+) -> None:
+    httpserver.expect_request("/file").respond_with_data('{"code": "07"}', content_type=kind)
+    answers: list[Answer] = []
+
+    def flow(_: DocumentRef) -> Steps:
+        answers.append((yield Save(request=Request(url=httpserver.url_for("/file")), unless=("application/json",))))
+
+    assert () == run(flow).parts
+    assert [(200, {"code": "07"}, "")] == [(one.status, one.json(), one.sha256) for one in answers]
+    assert [] == files_below(tmp_path)
+
+
+def test_an_answer_of_another_type_is_the_file(saving: Callable[..., Haul]) -> None:
+    haul = saving(PDF, headers={"Content-Type": "application/pdf"}, unless=("application/json",))
+    assert [len(PDF)] == [part.size for part in haul.parts]
+
+
+@pytest.mark.parametrize("step", [Save(request=Request(url="http://127.0.0.1:9/")), More(ref=REF)])
+def test_a_list_brings_no_documents(vault: LocalVault, http: HttpClient, step: Step) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        yield step
+
+    with pytest.raises(Permanent, match="does not belong here"):
+        Fetcher(vault).listed(Scripted(flow), http, 0.0)
 
 
 # --- optional steps -----------------------------------------------------------------------------------------------

@@ -292,8 +292,9 @@ def test_the_list_is_asked_with_every_key_and_stops_at_the_first_older_one() -> 
 def test_a_list_that_got_shorter_between_two_pages_is_read_again() -> None:
     longer, shorter = (page(*ids, total=total) for ids, total in (("ab", 3), ("", 2)))
 
-    _, told = looked(firma(), {"signing-requests": [longer, shorter, page("b", "c", total=2, pages=1)]})
+    asked, told = looked(firma(), {"signing-requests": [longer, shorter, page("b", "c", total=2, pages=1)]})
 
+    assert ["1", "2", "1"] == [one.url.rpartition("&page=")[2] for one in asked if "&page=" in one.url]
     assert ["a", "b", "c"] == [row.ref.id for row in told]
 
 
