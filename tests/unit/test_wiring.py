@@ -1,6 +1,8 @@
 """Config becomes objects: which vault, which authorities, and that all of it is closed again."""
 
+import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from webhook_svc import wiring
 from webhook_svc.core.errors import ConfigError, StoreUnavailable
 from webhook_svc.http import HttpClient
+from webhook_svc.providers.firma import Firma
 from webhook_svc.vault.bucket import BucketVault
 from webhook_svc.vault.local import LocalVault
 
@@ -121,3 +124,42 @@ def test_a_configuration_that_cannot_be_used_leaves_no_client_open(
     text = f'[vault]\nurl = "ftp://x"\n{FOLDER_SINK.replace("PATH", str(tmp_path))}'
     problems(tmp_path, text)
     assert [] == open_clients
+
+
+ONLY_THE_URL = '[sources.open]\nprovider = "firma"\n' + f'secrets = ["{"ab" * 32}"]\napi_key = "k"\n'
+
+
+def test_a_source_that_only_its_url_protects_needs_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Firma, "needs_url_token", lambda _: True)
+    expected = "a URL token that nobody guesses (webhook-svc gen-secret): nothing else keeps strangers out"
+    assert [f"sources.open.tokens: found nothing, expected {expected}"] == problems(tmp_path, ONLY_THE_URL)
+
+
+def test_a_source_with_a_token_may_be_protected_by_its_url_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Firma, "needs_url_token", lambda _: True)
+    service = made(tmp_path, f'{ONLY_THE_URL}tokens = ["5ec2e7-not-guessed"]\n')
+    assert ["5ec2e7-not-guessed"] == [token.reveal() for token in service.parties.sources["open"].tokens]
+    service.close()
+
+
+def test_a_source_that_is_protected_otherwise_needs_no_token(tmp_path: Path) -> None:
+    service = made(tmp_path, ONLY_THE_URL)
+    assert () == service.parties.sources["open"].tokens
+    service.close()
+
+
+@pytest.mark.parametrize("addresses", ['["192.0.2.0/24", "2001:db8::/32"]', '["192.0.2.7"]'])
+def test_the_networks_of_a_source_are_read(tmp_path: Path, addresses: str) -> None:
+    service = made(tmp_path, f"{ONLY_THE_URL}addresses = {addresses}\n")
+    assert [str(ip_network(text)) for text in tomllib.loads(f"x = {addresses}")["x"]] == [
+        str(network) for network in service.parties.sources["open"].networks
+    ]
+    service.close()
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1/24", "example.test", "192.0.2.0/33", ""])
+def test_what_is_no_network_is_a_problem(tmp_path: Path, address: str) -> None:
+    (problem,) = problems(tmp_path, f'{ONLY_THE_URL}addresses = ["{address}"]\n')
+    assert "addresses of the form 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32" in problem

@@ -65,6 +65,14 @@ signature = "header:X-Key"
 [sources.asking.challenge]
 echo = "query:challenge"
 {EVENT.format(name="asking")}
+[sources.known]
+provider = "generic"
+addresses = ["203.0.113.0/24", "198.51.100.7", "2001:db8::/32"]
+[sources.known.verify]
+alg = "none"
+[sources.known.challenge]
+echo = "query:challenge"
+{EVENT.format(name="known")}
 """
 
 
@@ -247,6 +255,42 @@ def test_a_refusal_stays_one_where_the_store_cannot_keep_it(ingest: Ingest, book
     with pytest.raises(NotGenuine):
         ingest.receive(ingest.find("signed", ""), signed(headers=()), "203.0.113.9")
     assert [2.5] == books.timeouts
+
+
+@pytest.mark.parametrize("address", ["203.0.113.0", "203.0.113.255", "198.51.100.7", "2001:db8::1", "2001:DB8:0::7"])
+def test_a_callback_from_a_network_of_the_source_is_taken(ingest: Ingest, books: Books, address: str) -> None:
+    ingest.receive(ingest.find("known", ""), RawRequest(path="/hooks/known", body=b"{}"), address)
+    assert ["known"] == [event.source for event in books.events]
+
+
+STRANGE = ["203.0.112.255", "198.51.100.8", "2001:db9::1", "", "unix", "203.0.113.9, 10.0.0.1"]
+
+
+@pytest.mark.parametrize("address", STRANGE)
+def test_a_callback_from_another_address_is_refused_and_kept(ingest: Ingest, books: Books, address: str) -> None:
+    with pytest.raises(NotGenuine) as refusal:
+        ingest.receive(ingest.find("known", ""), RawRequest(path="/hooks/known", body=b"{}"), address)
+    assert "strange_address" == refusal.value.reason
+    assert ([], [(401, "strange_address", address)]) == (
+        books.events,
+        [(one.status, one.reason, one.address) for one in books.refused],
+    )
+
+
+def test_a_handshake_from_another_address_is_refused_too(ingest: Ingest) -> None:
+    request = RawRequest(method="GET", path="/hooks/known", query="challenge=abc")
+    with pytest.raises(NotGenuine):
+        ingest.receive(ingest.find("known", ""), request, "192.0.2.1")
+
+
+def test_addresses_of_strangers_are_told_to_wait_in_the_end(ingest: Ingest, books: Books) -> None:
+    fates: list[type[Refused]] = []
+    for _ in range(REFUSED_PER_ADDRESS + 1):
+        with pytest.raises(Refused) as caught:
+            ingest.receive(ingest.find("known", ""), RawRequest(path="/hooks/known"), "192.0.2.1")
+        fates.append(caught.type)
+    assert [NotGenuine] * REFUSED_PER_ADDRESS + [TooManyRefusals] == fates
+    assert REFUSED_PER_ADDRESS == len(books.refused)
 
 
 def refused(ingest: Ingest, address: str) -> type[Refused]:
