@@ -74,15 +74,12 @@ class Fetcher:
         return self._renewing(run, provider, http)
 
     def _renewing(self, run: "Callable[[_Asking], T]", provider: Provider, http: Http) -> T:
-        """A token that was refused is renewed once, and the steps run again from their start. One that was new
-        already is not asked for again: its refusal is no matter of age."""
+        """A token that was refused is renewed once, and the steps run again from their start."""
         asking = _Asking(provider, http, self._tokens)
         try:
             return run(asking)
-        except RenewToken as refused:
+        except RenewToken:
             self._tokens.drop(provider.source, asking.token)
-            if asking.brought:
-                raise refused.otherwise from refused
         try:
             return run(_Asking(provider, http, self._tokens))
         except RenewToken as refused:
@@ -109,7 +106,6 @@ class _Asking:
         self.http = http
         self.warnings: list[str] = []
         self.token = ""
-        self.brought = False
         self._provider = provider
         self._tokens = tokens
 
@@ -132,8 +128,7 @@ class _Asking:
         def login() -> Token:
             return _drive(self._provider.login(), self._without_login, MAX_LOGIN_STEPS)
 
-        self.token, brought = self._tokens.get(self._provider.source, login)
-        self.brought |= brought
+        self.token = self._tokens.get(self._provider.source, login)
         return self.token
 
     def _without_login(self, step: Step) -> Answer | None:

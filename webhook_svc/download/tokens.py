@@ -31,8 +31,8 @@ class Tokens:
         self._flights: dict[str, _Flight] = {}
         self._lock = threading.Lock()
 
-    def get(self, source: str, login: Callable[[], Token]) -> tuple[str, bool]:
-        """The token, and whether this very call brought it. Raises what the login raised."""
+    def get(self, source: str, login: Callable[[], Token]) -> str:
+        """The token. Raises what the login raised."""
         with self._lock:
             flight = self._flights.get(source)
             if flight is not None and self._monotonic() < flight.until:
@@ -42,7 +42,7 @@ class Tokens:
                 self._flights[source] = flight
         if mine:
             self._fly(source, flight, login)
-        return flight.result.result(), mine
+        return flight.result.result()
 
     def drop(self, source: str, text: str) -> None:
         """That token was refused; one that took its place meanwhile stays."""

@@ -89,17 +89,17 @@ def together(tokens: Tokens, arrived: threading.Semaphore) -> Iterator[Callable[
 
 def test_a_token_is_brought_once_and_kept(tokens: Tokens) -> None:
     login = Login()
-    assert [("t1", True), ("t1", False), ("t1", False)] == [tokens.get("a", login) for _ in range(3)]
+    assert ["t1", "t1", "t1"] == [tokens.get("a", login) for _ in range(3)]
 
 
 def test_each_source_has_a_token_of_its_own(tokens: Tokens) -> None:
     login = Login()
-    assert [("t1", True), ("t2", True), ("t1", False)] == [tokens.get(name, login) for name in "aba"]
+    assert ["t1", "t2", "t1"] == [tokens.get(name, login) for name in "aba"]
 
 
 def test_threads_that_ask_during_a_login_wait_and_share_its_token(together: Callable[[Login], list[Any]]) -> None:
     login = Login()
-    assert [("t1", True)] + [("t1", False)] * WAITING == together(login)
+    assert ["t1"] + ["t1"] * WAITING == together(login)
     assert 1 == login.calls
 
 
@@ -115,16 +115,16 @@ def test_another_source_does_not_wait_for_a_login(tokens: Tokens) -> None:
     with ThreadPoolExecutor(1) as threads:
         running = threads.submit(tokens.get, "slow", held)
         assert held.began.wait(LONG)
-        assert ("t1", True) == tokens.get("b", Login())
+        assert "t1" == tokens.get("b", Login())
         held.go.set()
-        assert ("t1", True) == running.result(LONG)
+        assert "t1" == running.result(LONG)
 
 
 def test_a_login_that_failed_for_now_is_tried_again_at_once(tokens: Tokens) -> None:
     login = Login(Retryable("away"))
     with pytest.raises(Retryable, match="away"):
         tokens.get("a", login)
-    assert ("t2", True) == tokens.get("a", login)
+    assert "t2" == tokens.get("a", login)
 
 
 def test_a_login_that_was_refused_for_good_is_not_repeated_for_a_minute(tokens: Tokens, clock: Any) -> None:
@@ -135,30 +135,30 @@ def test_a_login_that_was_refused_for_good_is_not_repeated_for_a_minute(tokens: 
             tokens.get("a", login)
     assert 1 == login.calls
     clock.advance(1)
-    assert ("t2", True) == tokens.get("a", login)
+    assert "t2" == tokens.get("a", login)
 
 
 def test_a_token_is_used_as_long_as_it_lasts(tokens: Tokens, clock: Any) -> None:
     login = Login(lasts=300)
     tokens.get("a", login)
     clock.advance(299)
-    assert ("t1", False) == tokens.get("a", login)
+    assert "t1" == tokens.get("a", login)
     clock.advance(1)
-    assert ("t2", True) == tokens.get("a", login)
+    assert "t2" == tokens.get("a", login)
 
 
 def test_a_token_without_an_end_is_used_until_it_is_refused(tokens: Tokens, clock: Any) -> None:
     login = Login()
     tokens.get("a", login)
     clock.advance(1e9)
-    assert ("t1", False) == tokens.get("a", login)
+    assert "t1" == tokens.get("a", login)
 
 
 def test_a_token_that_was_dropped_is_brought_anew(tokens: Tokens) -> None:
     login = Login()
     tokens.get("a", login)
     tokens.drop("a", "t1")
-    assert ("t2", True) == tokens.get("a", login)
+    assert "t2" == tokens.get("a", login)
 
 
 @pytest.mark.parametrize(("source", "text"), [("a", "t0"), ("a", ""), ("b", "t1")])
@@ -166,7 +166,7 @@ def test_another_token_than_the_refused_one_stays(tokens: Tokens, source: str, t
     login = Login()
     tokens.get("a", login)
     tokens.drop(source, text)
-    assert ("t1", False) == tokens.get("a", login)
+    assert "t1" == tokens.get("a", login)
 
 
 def test_a_login_under_way_is_not_dropped_with_the_token_before_it(tokens: Tokens) -> None:
@@ -177,7 +177,7 @@ def test_a_login_under_way_is_not_dropped_with_the_token_before_it(tokens: Token
         tokens.drop("a", "t1")
         held.go.set()
         running.result(LONG)
-    assert ("t1", False) == tokens.get("a", Login())
+    assert "t1" == tokens.get("a", Login())
 
 
 def test_a_refused_login_is_remembered_whatever_token_is_dropped(tokens: Tokens) -> None:
