@@ -220,7 +220,7 @@ def test_the_list_names_what_was_completed_since(name: str) -> None:
     world.simulator.finish("too old")
     world.now += 1_000
     callbacks = [callback for number in range(120) for callback in world.simulator.finish(f"d-{number}")]
-    named = {ref.id for callback in callbacks for event in world.provider.parse(callback) for ref in event.documents}
+    named = ids_in(world, callbacks)
     world.drive(world.provider.completed_since(NOW + 500))
     assert named == set(world.listed)
     assert 120 == len(named)
@@ -415,11 +415,9 @@ def token_down(world: World) -> None:
 
 
 def list_shrinks(world: World) -> None:
-    finished = [f"d-{number}" for number in range(120)]
-    for document in finished:
-        world.simulator.finish(document)
+    named = ids_in(world, [callback for number in range(120) for callback in world.simulator.finish(f"d-{number}")])
     world.drive(world.provider.completed_since(NOW - 1))
-    assert sorted(finished) == sorted(world.listed)
+    assert sorted(named) == sorted(world.listed)
 
 
 def hook_failing(world: World) -> None:
@@ -463,6 +461,11 @@ def test_the_quirks_that_every_provider_can_show_are_there(name: str) -> None:
 
 def kinds(world: World, callbacks: list[RawRequest]) -> list[str]:
     return [event.type for callback in callbacks for event in world.provider.parse(callback)]
+
+
+def ids_in(world: World, callbacks: list[RawRequest]) -> set[str]:
+    """The documents that callbacks name."""
+    return {ref.id for callback in callbacks for event in world.provider.parse(callback) for ref in event.documents}
 
 
 def brings_the_document_at_last(world: World) -> None:

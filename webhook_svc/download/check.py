@@ -34,9 +34,9 @@ class Check:
     def finish(self) -> None:
         if self._size == 0:
             raise DocumentCheckFailed("the file is empty")
-        if self._wanted and self._hash.hexdigest() != self._wanted:
-            raise DocumentCheckFailed("the file does not have the SHA-256 that the provider names")
         if self._pdf and b"%PDF-" not in self._head:
             raise DocumentCheckFailed("a PDF was announced, and the bytes do not begin like one")
         if self._pdf and not (b"startxref" in self._tail and b"%%EOF" in self._tail):
             raise DocumentCheckFailed("the PDF has no end: it was cut off")
+        if self._wanted and self._hash.hexdigest() != self._wanted:
+            raise DocumentCheckFailed("the file does not have the SHA-256 that the provider names")

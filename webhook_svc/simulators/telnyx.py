@@ -5,9 +5,10 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -18,7 +19,15 @@ from ..core.moment import moment
 from ..core.ports import Simulator
 from ..core.types import RawRequest
 from .account import Account
-from .quirks import API_QUIRKS, CALLBACK_QUIRKS, FILE_QUIRKS, LATE, LINK_QUIRKS, ROTATION_QUIRKS, TIMED_QUIRKS
+from .quirks import (
+    API_QUIRKS,
+    CALLBACK_QUIRKS,
+    FILE_QUIRKS,
+    LINK_QUIRKS,
+    LIST_QUIRKS,
+    ROTATION_QUIRKS,
+    TIMED_QUIRKS,
+)
 
 _NUMBER: Final = "+13035550000"
 _ERRORS: Final = {
@@ -55,7 +64,15 @@ class TelnyxSimulator(Account, Simulator):
     order; `complete_order` completes one of another kind, whose documents must be asked for."""
 
     provider = "telnyx"
-    quirks = (*CALLBACK_QUIRKS, *TIMED_QUIRKS, *ROTATION_QUIRKS, *FILE_QUIRKS, *LINK_QUIRKS, *API_QUIRKS)
+    quirks = (
+        *CALLBACK_QUIRKS,
+        *TIMED_QUIRKS,
+        *ROTATION_QUIRKS,
+        *FILE_QUIRKS,
+        *LINK_QUIRKS,
+        *API_QUIRKS,
+        *LIST_QUIRKS,
+    )
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -103,20 +120,20 @@ class TelnyxSimulator(Account, Simulator):
         return str(uuid5(NAMESPACE_OID, f"{what} {next(self._numbers)} {self.secret}"))
 
     def _send(self, *events: tuple[str, dict[str, Any]]) -> list[RawRequest]:
-        dropped = self.shown.take("dropped")
-        sent: list[RawRequest] = []
-        for kind, payload in events:
-            told = {"record_type": "event", "event_type": kind, "id": self._number("event"), "payload": payload}
-            webhook = {**told, "occurred_at": _iso(self.clock())}
-            self._deliveries.append(self._delivery(webhook, "failed" if dropped else "delivered"))
-            copies = 2 if self.shown.take("duplicate") else 1
-            sent += [self._callback(webhook, attempt) for attempt in range(1, copies + 1)]
-        return [] if dropped else sent[::-1] if self.shown.take("reorder") else sent
+        told = [self._webhook(kind, payload) for kind, payload in events]
+        sent = self.sent([partial(self._callback, webhook, itertools.count(1)) for webhook in told])
+        self._deliveries += [self._delivery(webhook, "delivered" if sent else "failed") for webhook in told]
+        return sent
 
-    def _callback(self, webhook: Mapping[str, Any], attempt: int) -> RawRequest:
-        meta = {"attempt": attempt, "delivered_to": "https://hooks.example/hooks/porting"}
+    def _webhook(self, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+        told = {"record_type": "event", "event_type": kind, "id": self._number("event"), "payload": payload}
+        return {**told, "occurred_at": _iso(self.clock())}
+
+    def _callback(self, webhook: Mapping[str, Any], attempts: Iterator[int]) -> RawRequest:
+        """A repeated callback has the id of the first, and counts."""
+        meta = {"attempt": next(attempts), "delivered_to": "https://hooks.example/hooks/porting"}
         body = json.dumps({"data": webhook, "meta": meta}, separators=(",", ":")).encode()
-        signed_at = int(self.clock()) - (LATE if self.shown.take("late") else 0)
+        signed_at = self.signed_at()
         key = self.next_secret if self.shown.take("rotated_secret") else self.secret
         key = "somebody else's" if self.shown.take("wrong_signature") else key
         signature = _key(key).sign(b"%d|" % signed_at + body)
@@ -215,7 +232,9 @@ class TelnyxSimulator(Account, Simulator):
         return self._orders[order]
 
     def _sent(self) -> Response:
-        """Newest first."""
+        """Newest first. Where an entry is to vanish, it is one of a page that was read before."""
+        if request.args.get("page[number]", "1") != "1" and self.shown.take("list_shrinks"):
+            self._deliveries.pop()
         since = moment(request.args.get("filter[started_at][gte]")) or 0.0
         kinds = request.args.get("filter[event_type]", "").split(",")
         rows = [row for row in self._deliveries if (moment(row["started_at"]) or 0.0) >= since]
