@@ -35,7 +35,8 @@ class AnyOf:
             for place, header in enumerate(request.headers)
         )
         query = next((one.query for one in masked if one.query != request.query), request.query)
-        return replace(request, headers=headers, query=query)
+        body = next((one.body for one in masked if one.body != request.body), request.body)
+        return replace(request, headers=headers, query=query, body=body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ Words that `NotGenuine.reason` takes here: no_signature, bad_signature, malforme
 too_long, too_many, not_json.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
@@ -11,10 +12,10 @@ from typing import Final, Literal
 from ..core.errors import NotGenuine
 from ..core.ids import fingerprint
 from ..core.settings import Secret, setting
-from ..core.types import RawRequest
+from ..core.types import RawRequest, at_path
 from .keys import Check, checker, decode_signature
 from .message import Message
-from .reading import LONGEST, Place, Reading, pattern, query_items, taken
+from .reading import LONGEST, Place, Reading, pattern, query_items, taken, viewed_json
 
 Algorithm = Literal[
     "hmac-sha256", "hmac-sha1", "hmac-sha512", "hmac-md5", "sha1", "ed25519", "ecdsa-p256-sha256", "equal", "none"
@@ -121,6 +122,8 @@ class Verifier:
         """The request with credentials, and what was sent as the secret itself, replaced by fingerprints."""
         if self._settings.alg == "equal" and self._place.kind == "query":
             request = replace(request, query="&".join(self._masked_query(request.query)))
+        if self._settings.alg == "equal" and self._place.kind == "json":
+            request = replace(request, body=self._masked_body(request))
         return replace(
             request, headers=tuple((name, self._masked_header(name, text)) for name, text in request.headers)
         )
@@ -161,6 +164,20 @@ class Verifier:
     def _masked_query(self, query: str) -> Iterator[str]:
         for name, value, item in query_items(query):
             yield f"{item.partition('=')[0]}={self._secret_mark(value)}" if name == self._place.name else item
+
+    def _masked_body(self, request: RawRequest) -> bytes:
+        """The text at the place gives way wherever the JSON holds it, in the ways that encoders write one."""
+        try:
+            text = at_path(viewed_json(request, self._settings.body_view), self._place.name)
+        except ValueError:
+            return request.body
+        body = request.body
+        if isinstance(text, str) and text:
+            mark = json.dumps(self._secret_mark(text)).encode()
+            for plain in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
+                for written in (plain, plain.replace("/", "\\/")):
+                    body = body.replace(written.encode("utf-8", "surrogatepass"), mark)
+        return body
 
     def _secret_mark(self, text: str) -> str:
         """The fingerprint `verify` would have given for this secret, so that a person can compare the two."""

@@ -92,6 +92,11 @@ def test_what_any_of_them_takes_for_a_secret_is_masked_and_nothing_twice() -> No
     assert BODY == masked.body
 
 
+def test_a_secret_in_the_body_is_masked_there() -> None:
+    masked = ECHOED.mask(RawRequest(body=b'{"header": {"authorization": "the-secret-that-is-sent"}, "id": "1"}'))
+    assert f'{{"header": {{"authorization": "{fingerprint(SENT.reveal())}"}}, "id": "1"}}'.encode() == masked.body
+
+
 def test_a_request_without_secrets_is_kept_as_it_is() -> None:
     request = RawRequest(headers=(("x-other", "kept"),), query="a=1", body=BODY)
     assert request == ECHOED.mask(request)

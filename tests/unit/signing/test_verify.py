@@ -393,6 +393,23 @@ def test_a_secret_in_the_query_is_masked_and_the_rest_of_the_query_is_kept() -> 
     assert f"a=%20&key={fingerprint('s3 cret')}&key=&b" == masked.query
 
 
+@pytest.mark.parametrize(
+    ("written", "secret"),
+    [('"s3 cret"', "s3 cret"), ('"a/b"', "a/b"), ('"a\\/b"', "a/b"), ('"\\u00e9"', "é"), ('"é"', "é"), ('"\\""', '"')],
+)
+def test_a_secret_in_the_json_is_masked_however_it_is_written(written: str, secret: str) -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret(secret)])
+    asked = request(body=f'{{"key": {written}, "again": [{written}], "id": "s3"}}'.encode())
+    mark = checked.verify(asked, 0)
+    assert f'{{"key": "{mark}", "again": ["{mark}"], "id": "s3"}}'.encode() == checked.mask(asked).body
+
+
+@pytest.mark.parametrize("body", [b"", b"not json", b'{"key": 5}', b'{"key": ""}', b'{"other": "s3 cret"}'])
+def test_a_body_without_text_at_the_place_is_kept_as_it_is(body: bytes) -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("s3 cret")])
+    assert body == checked.mask(request(body=body)).body
+
+
 def test_credentials_of_the_transport_are_always_masked_and_signatures_are_not() -> None:
     names = ("authorization", "cookie", "proxy-authorization")
     asked = request(*((name, "hunter2") for name in names), ("x-signature", mac()), ("cookie", ""))
