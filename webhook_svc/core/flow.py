@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .errors import NotReady, Permanent, Retryable, WebhookError
+from .errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
 from .links import pdf_name as pdf_name
 from .links import save_link as save_link
 from .links import seconds_left as seconds_left
@@ -137,7 +137,7 @@ def forgiving(ref: DocumentRef, part: str, flow: Flow[T]) -> Flow[T | None]:
     """A flow for another part than the document: beside that, its errors make the part lacking, and end in None."""
     try:
         return (yield from flow)
-    except (NotReady, Retryable, Permanent) as error:
+    except (NotReady, Retryable, Permanent, RenewToken, Ignored) as error:
         if not beside_document(ref):
             raise
         yield Lacking(part=part, reason=str(error))

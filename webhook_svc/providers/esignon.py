@@ -105,6 +105,7 @@ _IDENTITY = ("wfuid", "processid", "actionid", "worktype", "workdatetime", "stat
 _LONGEST_LOGIN = 12 * 3600.0
 _SETTLED = 600.0
 _DAY = 86_400.0
+_DATE_ALONE = len("2026-11-22")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +220,7 @@ class Esignon(Provider):
         text = text_at(found, "access_token")
         if not re.fullmatch(r"[!-~]+", text):
             raise Retryable("eSignon's login brought no token")
-        left = seconds_left(answer, self._moment(text_at(found, "expire_date")))
+        left = seconds_left(answer, self._moment(found.get("expire_date")))
         return Token(text=text, lasts=min(max(left, 60.0), _LONGEST_LOGIN))
 
     # --- the download ---------------------------------------------------------------------------------------------
@@ -278,7 +279,7 @@ class Esignon(Provider):
             return found
         if state in _ENDED:
             raise Ignored(f"the workflow {_ENDED[state]}: it has no document")
-        moved = moment(ref.hints.get("at")) or self._moment(text_at(found, "last_modify_date"))
+        moved = moment(ref.hints.get("at")) or self._moment(found.get("last_modify_date"))
         if state == "Playing" and "status" not in ref.hints and -seconds_left(answer, moved) > _SETTLED:
             raise Ignored("the workflow goes on: its next step brings a callback of its own")
         raise NotReady(f"the workflow is not finished: its status is {told(state, 40) or 'nothing'}")
@@ -310,7 +311,7 @@ class Esignon(Provider):
         for row in objects(found.get("wf_list")):
             document, ended, state = row.get("wfuid"), text_at(row, "end_date"), text_at(row, "wf_status")
             completed = self._moment(ended)
-            earlier = completed is not None and completed < when and len(ended) > len("2026-11-22")
+            earlier = completed is not None and completed < when and len(ended) > _DATE_ALONE
             if isinstance(document, str | int) and document and state in ("", "Complete") and not earlier:
                 hints = {"status": state} if state else EMPTY
                 ref = DocumentRef(id=str(document), name=text_at(row, "wf_title"), completed=completed, hints=hints)
@@ -344,10 +345,11 @@ class Esignon(Provider):
     def _client(self) -> dict[str, str]:
         return {"client_id": self.settings.client_id} if self.settings.client_id else {}
 
-    def _moment(self, text: str) -> float | None:
+    def _moment(self, told_time: Any) -> float | None:
         """A time that may name no zone; a date is its first moment."""
-        full = f"{text} 00:00" if len(text) == len("2026-11-22") else text
-        return moment(full + self.settings.offset) or moment(text)
+        text = told_time if isinstance(told_time, str) else ""
+        full = f"{text} 00:00" if len(text) == _DATE_ALONE else text
+        return moment(full + self.settings.offset) or moment(told_time)
 
 
 def _read(request: RawRequest) -> Mapping[str, Any]:
