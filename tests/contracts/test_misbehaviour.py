@@ -95,6 +95,11 @@ OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
         ("not_found", EVER): Promise(says="finds no workflow", ends=DEAD),
     },
     "generic": {("expired_link", 1): Promise(waits=SOON, says="link answered 403", ends=DELIVERED)},
+    "indexhealth": {
+        ("not_ready", EVER): Promise(waits=SOON, says="answered 437", ends=DEAD),
+        ("not_found", 1): Promise(waits=SOON, says="answered 437", ends=DELIVERED),
+        ("not_found", EVER): Promise(waits=SOON, says="answered 437", ends=DEAD),
+    },
     "okdokument": {
         ("not_found", 1): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
         ("not_found", EVER): Promise(waits=SOON, says="answered 404", ends=DEAD),

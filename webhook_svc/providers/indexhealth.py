@@ -54,7 +54,7 @@ _READY = "document.ready"
 _FATES: Fates = {
     401: (Permanent, "the token is not accepted"),
     403: (Permanent, "the token is refused, although it is new"),
-    404: (Permanent, "there is no such call: is `api_base` right?"),
+    404: (Permanent, "there is no such call: look at `api_base`"),
     407: (Permanent, "access denied: this user or group may not see the document"),
     435: (
         Permanent,
@@ -78,7 +78,7 @@ _NO_FILE = ("application/json", "text/html")
 _EXTENSIONS = (".pdf", ".docx", ".txt", ".png", ".jpg", ".jpeg", ".gif")
 _OF_TYPE = {"PDF": ".pdf", "DOCX": ".docx", "TXT": ".txt"}
 _RENEW_BEFORE = 60.0
-_NEW, _LOOK_AGAIN = 150.0, 60.0  # that makes two more looks
+_NEW = 150.0
 _EVERY = 300.0
 _STUCK = 86_400.0
 
@@ -299,7 +299,7 @@ def _error(answer: Answer, sender: str, completed: float | None) -> WebhookError
     if answer.status == 403:
         return RenewToken(f"{sender} wants a new token", otherwise=error)
     if answer.status == 437 and abs(seconds_left(answer, completed)) < _NEW:
-        return NotReady(f"{error}; it is new and may be not there yet", after=_LOOK_AGAIN)
+        return NotReady(f"{error}; it is new and may be not there yet")
     return error
 
 

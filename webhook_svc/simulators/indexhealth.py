@@ -6,6 +6,7 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
@@ -18,7 +19,6 @@ from .quirks import (
     API_QUIRKS,
     CALLBACK_QUIRKS,
     FILE_QUIRKS,
-    LATE,
     LINK_QUIRKS,
     ROTATION_QUIRKS,
     TIMED_QUIRKS,
@@ -77,18 +77,14 @@ class IndexHealthSimulator(Account, Simulator):
 
     def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
         self.sign(document, title, size)
-        if self.shown.take("dropped"):
-            return []
-        sent: list[RawRequest] = []
-        for kind in ("document.created", "document.ready"):
-            number = next(self._numbers)
-            content = {"id": f"e-{number}", "type": kind, "document_id": document}
-            copies = 2 if self.shown.take("duplicate") else 1
-            sent += [self._callback(json.dumps(content).encode()) for _ in range(copies)]
-        return sent[::-1] if self.shown.take("reorder") else sent
+        kinds = ("document.created", "document.ready")
+        return self.sent(partial(self._callback, self._event(kind, document)) for kind in kinds)
+
+    def _event(self, kind: str, document: str) -> bytes:
+        return json.dumps({"id": f"e-{next(self._numbers)}", "type": kind, "document_id": document}).encode()
 
     def _callback(self, body: bytes) -> RawRequest:
-        signed_at = int(self.clock()) - (LATE if self.shown.take("late") else 0)
+        signed_at = self.signed_at()
         keys = [self.next_secret, self.secret] if self.shown.take("rotated_secret") else [self.secret]
         keys = ["somebody else's"] if self.shown.take("wrong_signature") else keys
         digests = [hmac.digest(key.encode(), b"%d." % signed_at + body, "sha256").hex() for key in keys]

@@ -1,4 +1,5 @@
-"""Small valid files of the types that document libraries keep, the same bytes for the same title and size."""
+"""Small valid files of the types that document libraries keep, the same bytes for the same title and size. They say
+their title and the mark."""
 
 import io
 import struct
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import escape
 
+from .mark import MARK
 from .pdf import pdf
 
 _DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -45,12 +47,16 @@ def paper(name: str) -> Paper:
     return next((one for one in PAPERS if name.lower().endswith(one.extension)), PAPERS[0])
 
 
+def _words(title: str) -> bytes:
+    return f"{title} {MARK}\n".encode(errors="replace")
+
+
 def _text(title: str, size: int) -> bytes:
-    return f"{title}\n".encode(errors="replace").ljust(size, b"\n")
+    return _words(title).ljust(size, b"\n")
 
 
 def _docx(title: str, size: int) -> bytes:
-    body = f"<w:p><w:r><w:t>{escape(title)}</w:t></w:r></w:p>"
+    body = f"<w:p><w:r><w:t>{escape(title)} {MARK}</w:t></w:r></w:p>"
     document = f'<w:document xmlns:w="{_XMLNS}/wordprocessingml/2006/main"><w:body>{body}</w:body></w:document>'
     files = {"[Content_Types].xml": _CONTENT_TYPES, "_rels/.rels": _RELATIONS, "word/document.xml": document}
     packed = io.BytesIO()
@@ -63,8 +69,8 @@ def _docx(title: str, size: int) -> bytes:
 
 def _png(title: str, size: int) -> bytes:
     """One grey pixel. The title is a comment, the rest of the size another."""
-    title_text = b"Title\x00" + title.encode("latin-1", "replace")
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"tEXt", title_text)]
+    said = f"{title} {MARK}".encode("latin-1", "replace")
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), (b"tEXt", b"Title\x00" + said)]
     chunks += [(b"tEXt", b"Comment\x00" + b" " * size), (b"IDAT", zlib.compress(b"\x00\x80")), (b"IEND", b"")]
     framed = (struct.pack(">I", len(data)) + kind + data + _crc(kind + data) for kind, data in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
@@ -75,7 +81,7 @@ def _crc(data: bytes) -> bytes:
 
 
 def _jpeg(title: str, size: int) -> bytes:
-    comments = [(0xFE, piece) for piece in _pieces(title.encode(errors="replace") + b" " * size, 65_000)]
+    comments = [(0xFE, piece) for piece in _pieces(_words(title) + b" " * size, 65_000)]
     segments = b"".join(
         b"\xff%c%b%b" % (kind, struct.pack(">H", len(data) + 2), data) for kind, data in (*comments, *_JPEG_TABLES)
     )
@@ -83,7 +89,7 @@ def _jpeg(title: str, size: int) -> bytes:
 
 
 def _gif(title: str, size: int) -> bytes:
-    pieces = _pieces(title.encode(errors="replace") + b" " * size, 255)
+    pieces = _pieces(_words(title) + b" " * size, 255)
     comment = b"\x21\xfe" + b"".join(b"%c%b" % (len(piece), piece) for piece in pieces) + b"\x00"
     screen = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff"
     return screen + comment + b"\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b"

@@ -48,6 +48,7 @@ from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.indexhealth import Events, IndexHealth, IndexHealthSettings, User
 from webhook_svc.signing.choice import Nobody
 from webhook_svc.simulators.indexhealth import IndexHealthSimulator
+from webhook_svc.simulators.mark import MARK
 from webhook_svc.simulators.papers import PAPERS, Paper
 from webhook_svc.simulators.serve import serve
 from webhook_svc.vault.local import LocalVault
@@ -184,7 +185,7 @@ def test_the_details_tell_name_and_type(way: str, said_of_it: dict[str, Any], na
         (435, "Document has no file path", Permanent, "somebody has to look at its document_url"),
         (436, "VALIDATION", Permanent, "Index Health answered 436: the request is not accepted (VALIDATION)"),
         (437, "Document not found", Permanent, "no such document or collection for this user and group"),
-        (404, "", Permanent, "is `api_base` right?"),
+        (404, "", Permanent, "look at `api_base`"),
         (418, "", Permanent, "Index Health answered 418: unexpected"),
         (429, "", Retryable, "too many calls"),
         (500, "Failed to generate download URL", Retryable, "(Failed to generate download URL)"),
@@ -250,7 +251,6 @@ def test_a_document_that_is_not_known_is_looked_at_again_while_it_is_new(
     for answers in ((error(437),), (details(), error(437, in_body=True))):
         trouble = raised(library(), replace(OLD, completed=completed), *answers)
         assert fate is type(trouble)
-        assert (60.0 if fate is NotReady else None) == getattr(trouble, "after", None)
 
 
 def test_a_server_that_does_not_tell_its_time_knows_no_new_documents() -> None:
@@ -713,6 +713,13 @@ BEGINNINGS = {
 @pytest.mark.parametrize("one", PAPERS, ids=lambda one: one.extension)
 def test_a_paper_begins_like_its_type(one: Paper) -> None:
     assert one.content("Lease", 0).startswith(BEGINNINGS[one.extension])
+
+
+@pytest.mark.parametrize("one", PAPERS, ids=lambda one: one.extension)
+def test_a_paper_says_the_mark_and_has_the_size_that_was_asked_for(one: Paper) -> None:
+    content = one.content("Lease", 100_000)
+    assert MARK.encode() in content
+    assert len(content) >= 100_000
 
 
 @pytest.mark.parametrize("one", PAPERS, ids=lambda one: one.extension)
