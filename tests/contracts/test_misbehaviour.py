@@ -79,7 +79,7 @@ PROMISES: dict[tuple[str, int], Promise] = {
     ("not_found", 1): Promise(says="answered 404", ends=DEAD),
     ("not_found", EVER): Promise(says="answered 404", ends=DEAD),
     ("hostile_name", 1): Promise(ends=DELIVERED),
-    ("token_expired", 1): Promise(says="token", ends=DEAD),  # it was new: below, one that served before
+    ("token_expired", 1): Promise(ends=DELIVERED),
     ("token_down", 1): Promise(waits=SOON, says="login", ends=DELIVERED),
     ("token_down", EVER): Promise(waits=SOON, says="login", ends=DEAD),
     # the callbacks
