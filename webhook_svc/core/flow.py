@@ -10,13 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
-from .links import pdf_name as pdf_name
-from .links import save_link as save_link
-from .links import seconds_left as seconds_left
-from .lists import Page as Page
-from .lists import newest_first as newest_first
-from .payload import first_text as first_text
-from .ports import Flow as Flow
+from .ports import Flow
 from .settings import setting
 from .template import url_segment
 from .types import DOCUMENT, Answer, DocumentRef, Lacking, Login, Meaning, SourceEvent, at_path

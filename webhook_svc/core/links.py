@@ -1,15 +1,24 @@
-"""Following links that expire, and what the file behind one is called."""
+"""Addresses of calls, links that expire, and what the file behind one is called."""
 
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any, Final
+from urllib.parse import urlencode
 
+from .errors import Retryable
+from .flow import beside_document, segment
 from .moment import moment
 from .ports import Flow
-from .types import Answer, Request, Save
+from .types import DOCUMENT, Answer, DocumentRef, Lacking, Request, Save
 
 _STALE: Final = (403, 404, 410)
+
+
+def address(base: str, *path: str, **query: str) -> str:
+    """The address of a call; foreign ids may stand in the path."""
+    url = "/".join((base.rstrip("/"), *map(segment, path)))
+    return f"{url}?{urlencode(query, errors='backslashreplace')}" if query else url
 
 
 def save_link(
@@ -24,6 +33,21 @@ def save_link(
         link = yield from again()
         answer = yield Save(request=Request(url=link), part=part, name=name, optional=optional, **announced)
     return answer
+
+
+def save_document(ask: Callable[[], Flow[str]], name: str, **announced: Any) -> Flow[Answer]:
+    """Saves the document behind the link that `ask` brings; Retryable where the link does not open."""
+    answer = yield from save_link((yield from ask()), ask, DOCUMENT, name, **announced)
+    if not answer.ok:
+        raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
+    return answer
+
+
+def save_beside(ref: DocumentRef, part: str, link: str, again: Callable[[], Flow[str]], name: str) -> Flow[None]:
+    """Saves another part than the document; it is lacking where its link does not open."""
+    answer = yield from save_link(link, again, part, name, optional=beside_document(ref))
+    if not answer.ok:
+        yield Lacking(part=part, reason=f"its link answered {answer.status}")
 
 
 def seconds_left(answer: Answer, until: Any) -> float:

@@ -12,7 +12,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .errors import NotReady, Permanent, Retryable
-from .flow import Fates, Flow, failure, pdf_name
+from .flow import Fates, failure
+from .links import pdf_name
+from .ports import Flow
 from .settings import host_of, setting
 from .template import Field, Template, header_text, url_segment
 from .types import DOCUMENT, Answer, Call, DocumentRef, Lacking, Request, Save, as_text, at_path

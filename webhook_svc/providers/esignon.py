@@ -26,7 +26,6 @@ from ..core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, W
 from ..core.flow import (
     EventTypes,
     Fates,
-    Flow,
     beside_document,
     failure,
     forgiving,
@@ -39,7 +38,7 @@ from ..core.flow import (
 from ..core.links import pdf_name, save_link, seconds_left
 from ..core.moment import moment
 from ..core.payload import first_text, objects, text_at
-from ..core.ports import Provider, Scheme, Step, Steps
+from ..core.ports import Flow, Provider, Scheme, Step, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import url_segment
 from ..core.types import (

@@ -18,11 +18,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import urlencode
 
 from ..core.errors import NotReady, Permanent, Retryable
 from ..core.flow import EventTypes, Fates, beside_document, forgiving, object_in, quiet_object, segment
-from ..core.links import pdf_name, save_link, seconds_left
+from ..core.links import address, pdf_name, save_beside, save_document, seconds_left
 from ..core.lists import Page, newest_first
 from ..core.moment import moment
 from ..core.payload import first_text, object_of, objects, text_at, told_id, whole
@@ -150,21 +149,18 @@ class Firma(Provider):
 
     def _certificate(self, ref: DocumentRef, detail: Mapping[str, Any]) -> Flow[None]:
         """One that Firma failed to make is lacking too, and a person is told: it will hardly come by itself."""
-        beside, reason = beside_document(ref), _why_no_certificate(detail)
+        reason = _why_no_certificate(detail)
         if at_path(detail, "certificate.has_error") is True:
             yield Warn(message=f"there is no certificate: {reason}")
-        if not reason:
-            link, again = text_at(detail, _CERTIFICATE_LINK), partial(self._certificate_link, ref)
-            answer = yield from save_link(link, again, CERTIFICATE, "certificate.pdf", optional=beside)
-            reason = "" if answer.ok else f"its link answered {answer.status}"
         if reason:
             yield Lacking(part=CERTIFICATE, reason=reason)
+            return
+        again = partial(self._certificate_link, ref)
+        yield from save_beside(ref, CERTIFICATE, text_at(detail, _CERTIFICATE_LINK), again, "certificate.pdf")
 
     def _document(self, ref: DocumentRef, title: str) -> Flow[None]:
-        ask = partial(self._final_link if self.settings.document == "final" else self._plain_link, ref)
-        answer = yield from save_link((yield from ask()), ask, DOCUMENT, pdf_name(title))
-        if not answer.ok:
-            raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
+        ask = self._final_link if self.settings.document == "final" else self._plain_link
+        yield from save_document(partial(ask, ref), pdf_name(title))
 
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""
@@ -229,9 +225,8 @@ class Firma(Provider):
 
     def _request(self, hints: Mapping[str, str], *path: str, **query: str) -> Request:
         key = self.settings.workspace_keys.get(hints.get("workspace", ""), self.settings.api_key)
-        url = "/".join((self.settings.api_base.rstrip("/"), *map(segment, path)))
         return Request(
-            url=f"{url}?{urlencode(query)}" if query else url,
+            url=address(self.settings.api_base, *path, **query),
             headers={"Accept": "application/json"},
             auth={"Authorization": key.reveal()},
         )

@@ -21,11 +21,11 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from ..core.errors import Ignored, NotReady, Permanent, Retryable, WebhookError
-from ..core.flow import EventTypes, Fates, Flow, failure, object_in, segment, told
+from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
 from ..core.links import pdf_name, seconds_left
 from ..core.moment import moment
 from ..core.payload import object_of, objects, text_at
-from ..core.ports import Provider, Scheme, Steps
+from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.sections import URL_TOKEN
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text

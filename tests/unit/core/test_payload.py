@@ -1,0 +1,61 @@
+"""Foreign JSON, in which every value may be missing or of another type."""
+
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.errors import Permanent
+from webhook_svc.core.payload import first_text, object_of, objects, text_at, told_id, whole
+from webhook_svc.core.types import RawRequest
+
+FOREIGN = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"1", b'"text"', b"[]", b"{", b"\xff"])
+def test_a_body_that_is_no_object_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        object_of(RawRequest(body=body))
+
+
+def test_the_object_of_a_body_is_read() -> None:
+    assert {"a": [1]} == object_of(RawRequest(body=b'{"a": [1]}'))
+
+
+@pytest.mark.parametrize(
+    ("paths", "text"), [(["a"], "1"), (["x", "b.c"], "two"), (["b.c", "a"], "two"), (["x", "y"], ""), ([], "")]
+)
+def test_the_first_path_that_leads_somewhere_is_the_text(paths: list[str], text: str) -> None:
+    assert text == first_text({"a": 1, "b": {"c": "two"}, "x": None}, *paths)
+
+
+@pytest.mark.parametrize("value", [True, [], {}, ["text"]])
+def test_what_is_no_scalar_is_not_understood(value: Any) -> None:
+    with pytest.raises(Permanent):
+        first_text({"a": value}, "a")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [(b'{"id": "e1"}', "e1"), (b'{"id": 7}', "7"), (b"{}", ""), (b"not json", ""), (b'{"id": []}', ""), (b"[1]", "")],
+)
+def test_an_id_is_told_or_nothing_is(body: bytes, told: str) -> None:
+    assert told == told_id(RawRequest(body=body), "id")
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+def test_of_foreign_values_only_text_is_text(value: Any) -> None:
+    assert [value if value == "text" else ""] * 2 == [text_at({"a": value}, "a"), text_at([value], "0")]
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+def test_of_foreign_values_only_a_whole_number_is_one(value: Any) -> None:
+    assert (7 if value == 7 else None) == whole(value)
+
+
+@pytest.mark.parametrize("value", FOREIGN)
+def test_what_is_no_list_has_no_objects(value: Any) -> None:
+    assert ([{"a": 1}] if value == [{"a": 1}] else []) == objects(value)
+
+
+def test_only_the_objects_of_a_list_count() -> None:
+    assert [{"a": 1}, {}] == objects([{"a": 1}, None, "text", {}, [{}]])
