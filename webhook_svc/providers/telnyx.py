@@ -171,7 +171,7 @@ class Telnyx(Provider):
     def _order(self, ref: DocumentRef) -> Flow[None]:
         documents = _uuids((yield from self._named_by(ref.hints["order"], ref.id)))
         if not documents:
-            raise Ignored(f"the {ref.hints['order']} has no documents")
+            raise Ignored(f"the order ({ref.hints['order']}) has no documents")
         for document in documents:
             yield More(ref=DocumentRef(id=document, completed=ref.completed))
 
