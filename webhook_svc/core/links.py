@@ -15,7 +15,7 @@ from .types import DOCUMENT, Answer, DocumentRef, Lacking, Request, Save
 _STALE: Final = (403, 404, 410)
 
 
-def address(base: str, *path: str, **query: str) -> str:
+def address(base: str, /, *path: str, **query: str) -> str:
     """The address of a call; foreign ids may stand in the path."""
     url = "/".join((base.rstrip("/"), *map(segment, path)))
     return f"{url}?{urlencode(query, errors='backslashreplace')}" if query else url

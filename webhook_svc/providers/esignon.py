@@ -35,7 +35,7 @@ from ..core.flow import (
     token,
     told,
 )
-from ..core.links import pdf_name, save_link, seconds_left
+from ..core.links import pdf_name, save_beside, save_link, seconds_left
 from ..core.moment import moment
 from ..core.payload import first_text, objects, text_at
 from ..core.ports import Flow, Provider, Scheme, Step, Steps
@@ -48,7 +48,6 @@ from ..core.types import (
     Answer,
     Call,
     DocumentRef,
-    Lacking,
     Listed,
     Meaning,
     RawRequest,
@@ -241,12 +240,8 @@ class Esignon(Provider):
             raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
 
     def _certificate(self, ref: DocumentRef, links: Mapping[str, str]) -> Flow[None]:
-        link, optional = _link(links, CERTIFICATE), beside_document(ref)
-        answer = yield from save_link(
-            link, lambda: self._anew(ref, CERTIFICATE), CERTIFICATE, "certificate.pdf", optional=optional
-        )
-        if not answer.ok:
-            yield Lacking(part=CERTIFICATE, reason=f"its link answered {answer.status}")
+        link = _link(links, CERTIFICATE)
+        yield from save_beside(ref, CERTIFICATE, link, lambda: self._anew(ref, CERTIFICATE), "certificate.pdf")
 
     def _anew(self, ref: DocumentRef, part: str) -> Flow[str]:
         optional = part != DOCUMENT and beside_document(ref)

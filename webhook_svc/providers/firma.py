@@ -143,7 +143,8 @@ class Firma(Provider):
                 title = text_at(detail, "name") or title
                 yield from forgiving(ref, CERTIFICATE, self._certificate(ref, detail))
         if DOCUMENT in ref.parts:
-            yield from self._document(ref, title)
+            ask = self._final_link if self.settings.document == "final" else self._plain_link
+            yield from save_document(partial(ask, ref), pdf_name(title))
         if AUDIT in ref.parts:
             yield from self._audit(ref)
 
@@ -157,10 +158,6 @@ class Firma(Provider):
             return
         again = partial(self._certificate_link, ref)
         yield from save_beside(ref, CERTIFICATE, text_at(detail, _CERTIFICATE_LINK), again, "certificate.pdf")
-
-    def _document(self, ref: DocumentRef, title: str) -> Flow[None]:
-        ask = self._final_link if self.settings.document == "final" else self._plain_link
-        yield from save_document(partial(ask, ref), pdf_name(title))
 
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from ..core.errors import Ignored, NotReady, Permanent, Retryable, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
-from ..core.links import pdf_name, seconds_left
+from ..core.links import address, pdf_name, seconds_left
 from ..core.moment import moment
 from ..core.payload import object_of, objects, text_at
 from ..core.ports import Flow, Provider, Scheme, Steps
@@ -223,10 +222,8 @@ class Okdokument(Provider):
         )
 
     def _request(self, *path: str, query: Mapping[str, str] = EMPTY) -> Request:
-        url = "/".join((self.settings.api_base.rstrip("/"), "JSON", *map(segment, path)))
-        return Request(
-            url=f"{url}?{urlencode(query)}" if query else url, auth={"x-api-key": self.settings.api_key.reveal()}
-        )
+        url = address(self.settings.api_base, "JSON", *path, **query)
+        return Request(url=url, auth={"x-api-key": self.settings.api_key.reveal()})
 
 
 def _said(request: RawRequest) -> tuple[str, str, str]:

@@ -26,11 +26,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
-from urllib.parse import urlencode
 
 from ..core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
-from ..core.links import save_link
+from ..core.links import address, save_document
 from ..core.lists import Page, newest_first
 from ..core.moment import moment
 from ..core.payload import first_text, object_of, objects, text_at, told_id, whole
@@ -214,11 +213,7 @@ class Telnyx(Provider):
         if self.settings.download == "direct":
             request = self._request("documents", ref.id, "download", accept="application/octet-stream")
             return (yield Save(request=request, name=name, sha256=sha256, content_type=kind))
-        link = yield from self._link(ref)
-        answer = yield from save_link(link, lambda: self._link(ref), DOCUMENT, name, sha256=sha256, content_type=kind)
-        if not answer.ok:
-            raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
-        return answer
+        return (yield from save_document(lambda: self._link(ref), name, sha256=sha256, content_type=kind))
 
     def _link(self, ref: DocumentRef) -> Flow[str]:
         link = text_at((yield from self._data("documents", ref.id, "download_link")), "url")
@@ -258,9 +253,8 @@ class Telnyx(Provider):
         return [text_at(row, "document_id") for row in rows]
 
     def _request(self, *path: str, query: Mapping[str, str] = EMPTY, accept: str = "application/json") -> Request:
-        url = "/".join((self.settings.api_base.rstrip("/"), *map(segment, path)))
         return Request(
-            url=f"{url}?{urlencode(query, errors='backslashreplace')}" if query else url,
+            url=address(self.settings.api_base, *path, **query),
             headers={"Accept": accept},
             auth={"Authorization": f"Bearer {self.settings.api_key.reveal()}"},
         )
