@@ -98,7 +98,6 @@ _ENDED = {"Canceled": "was cancelled", "Disposal": "was discarded", "Truncate": 
 
 _HTTP_HEADER, _JSON_HEADER = "header:Authorization", "json:/header/authorization"
 _OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
-_BRACED = re.compile(r"\s*\{\s*(.*?)\s*\}\s*", re.DOTALL)
 _IDENTITY = ("wfuid", "processid", "actionid", "worktype", "workdatetime", "status")
 _LONGEST_LOGIN = 12 * 3600.0
 _SETTLED = 600.0
@@ -108,9 +107,11 @@ _DATE_ALONE = len("2026-11-22")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events(EventTypes):
-    """The `status` of a callback; its `worktype` where it has none; `v3` for every flat one."""
+    """The `status` of a callback, else its `worktype`, else `export`; `v3` for every flat one."""
 
-    ready: tuple[str, ...] = setting("the document can be fetched, or the API is to say so", ("Complete", "CF", "v3"))
+    ready: tuple[str, ...] = setting(
+        "the document can be fetched, or the API is to say so", ("Complete", "CF", "export", "v3")
+    )
     terminal: tuple[str, ...] = setting("the signing ended without a document", ("Canceled", "RT"))
 
 
@@ -369,9 +370,8 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _value(body: Mapping[str, Any], key: str) -> str:
-    text = first_text(body, key)
-    braced = _BRACED.fullmatch(text)
-    return braced[1] if braced else text.strip()
+    text = first_text(body, key).strip()
+    return text[1:-1].strip() if text.startswith("{") and text.endswith("}") else text
 
 
 def _envelope(code: str, body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
