@@ -294,7 +294,7 @@ def _error(answer: Answer, sender: str, completed: float | None) -> WebhookError
     """`completed` is when the document was: a new one may not be known everywhere yet."""
     said = ""
     with suppress(ValueError):
-        said = told(at_path(parse_json(answer.body), "message"))
+        said = told(at_path(parse_json(answer.body), "message"), 80)
     error = failure(answer, _FATES, sender, said)
     if answer.status == 403:
         return RenewToken(f"{sender} wants a new token", otherwise=error)
