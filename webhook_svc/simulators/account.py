@@ -4,9 +4,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from flask import Response, abort, request
+from flask import Response, abort, jsonify, request
 
 from ..core.ports import Clock
 from ..core.types import RawRequest
@@ -115,6 +115,15 @@ class Account:
         if self.shown.take("unavailable"):
             return error(503, 1)
         return self.shown.page()
+
+
+def said(status: int, after: float | None = None, /, **content: Any) -> Response:
+    """JSON with that status, and `Retry-After` where a pause is named."""
+    answer = jsonify(content)
+    answer.status_code = status
+    if after is not None:
+        answer.headers["Retry-After"] = str(round(after))
+    return answer
 
 
 def made_up(digits: int) -> str:

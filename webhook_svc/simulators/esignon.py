@@ -1,9 +1,9 @@
 """eSignon as it looks from outside: a login, links of five minutes, details of a workflow, a callback for each step."""
 
-import itertools
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from flask import Flask, Response, jsonify, request
@@ -70,13 +70,8 @@ class EsignonSimulator(Account, Simulator):
     def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
         """Two people sign: a callback each, and the second completes the workflow."""
         signed = self.sign(document, title, size)
-        if self.shown.take("dropped"):
-            return []
-        sent: list[RawRequest] = []
-        for step, status in ((1, "Playing"), (2, "Complete")):
-            copies = 2 if self.shown.take("duplicate") else 1
-            sent += itertools.repeat(self._callback(self._payload(signed, step, status)), copies)
-        return sent[::-1] if self.shown.take("reorder") else sent
+        steps = ((1, "Playing"), (2, "Complete"))
+        return self.sent(partial(self._callback, self._payload(signed, step, status)) for step, status in steps)
 
     def _payload(self, signed: Signed, step: int, status: str) -> dict[str, Any]:
         if self.shape == "v3":

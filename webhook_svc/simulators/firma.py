@@ -13,7 +13,7 @@ from flask import Flask, Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
-from .account import Account, Signed, made_up
+from .account import Account, Signed, made_up, said
 from .quirks import (
     API_QUIRKS,
     CALLBACK_QUIRKS,
@@ -176,11 +176,8 @@ def _signature(secret: str, at: int, body: bytes) -> str:
 
 
 def _error(status: int, code: str, message: str, *, after: float | None = None) -> Response:
-    answer = jsonify(error=code, message=message, details={} if after is None else {"retry_after": after})
-    answer.status_code = status
-    if after is not None:
-        answer.headers["Retry-After"] = str(round(after))
-    return answer
+    details = {} if after is None else {"retry_after": after}
+    return said(status, after, error=code, message=message, details=details)
 
 
 def _pagination(page: int, size: int, total: int) -> dict[str, int]:

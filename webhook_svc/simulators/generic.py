@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
-from .account import Account, Signed
+from .account import Account, Signed, said
 from .quirks import (
     API_QUIRKS,
     CALLBACK_QUIRKS,
@@ -112,28 +112,20 @@ class GenericSimulator(Account, Simulator):
         if request.path.startswith("/files/"):
             return None
         if not hmac.compare_digest(given.encode(), f"Bearer {self.api_key}".encode()):
-            return _answer(401, error="unauthorised")
-        return self.trouble(lambda status, after: _answer(status, after=after, error="made on demand"))
+            return said(401, error="unauthorised")
+        return self.trouble(lambda status, after: said(status, after, error="made on demand"))
 
     def _contract(self, document: str) -> Response:
         title = self._found(document).title
         if self.shown.take("not_ready"):
-            return _answer(200, status="signing", data={"title": title})
-        return _answer(200, status="finished", data={"title": title, "url": self.link(document)})
+            return said(200, status="signing", data={"title": title})
+        return said(200, status="finished", data={"title": title, "url": self.link(document)})
 
     def _certificate(self, document: str) -> Response:
         self._found(document)
         if self.shown.take("certificate_late"):
-            return _answer(404, error="no certificate yet")
+            return said(404, error="no certificate yet")
         return Response(self.document_bytes(document, "certificate"), mimetype="application/pdf")
 
     def _found(self, document: str) -> Signed:
-        return self.found(document, lambda: _answer(404, error="no such contract"))
-
-
-def _answer(code: int, *, after: float | None = None, **content: Any) -> Response:
-    answer = jsonify(content)
-    answer.status_code = code
-    if after is not None:
-        answer.headers["Retry-After"] = str(round(after))
-    return answer
+        return self.found(document, lambda: said(404, error="no such contract"))

@@ -12,7 +12,7 @@ from flask import Flask, Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
-from .account import Account, Signed, made_up
+from .account import Account, Signed, made_up, said
 from .quirks import API_QUIRKS, CALLBACK_QUIRKS, FILE_QUIRKS
 
 _ZONE = "Europe/Bratislava"
@@ -117,8 +117,4 @@ class OkdokumentSimulator(Account, Simulator):
 
 
 def _error(status: int, message: str, *, after: float | None = None, **more: str) -> Response:
-    answer = jsonify(message=message, **more)
-    answer.status_code = status
-    if after is not None:
-        answer.headers["Retry-After"] = str(round(after))
-    return answer
+    return said(status, after, message=message, **more)
