@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from ..core.errors import DocumentCheckFailed, NotReady, Permanent, RenewToken, Retryable, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, token, told
-from ..core.links import save_link, seconds_left
+from ..core.links import save_document, seconds_left
 from ..core.moment import moment
 from ..core.payload import first_text, object_of, objects, text_at, told_id
 from ..core.ports import Flow, Provider, Scheme, Step, Steps
@@ -210,10 +210,7 @@ class IndexHealth(Provider):
                 raise Retryable(f"{_NAME} gives no download_url")
             return found
 
-        answer = yield from save_link((yield from link()), link, DOCUMENT, **announced)
-        if not answer.ok:
-            raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
-        return answer
+        return (yield from save_document(link, **announced))
 
     def _directly(self, bearer: str, ref: DocumentRef, announced: Mapping[str, Any]) -> Flow[Answer]:
         request = Request(url=self._url("download", segment(ref.id)), auth=_auth(bearer))
