@@ -23,9 +23,11 @@ from .core.types import RawRequest
 from .download.fetch import Fetcher
 from .http import HttpClient
 from .log import configure
+from .log import quiet as quiet  # the command line has it from here
 from .pipeline.dryrun import dry_run
 from .pipeline.ingest import Ingest, IngestLimits
 from .pipeline.parties import Parties, Source, Target
+from .pipeline.reconcile import Reconcile
 from .pipeline.run import Runner
 from .pipeline.stages import Stages
 from .pipeline.sweep import Sweep
@@ -43,6 +45,8 @@ from .worker import Pace, Worker, worker_name
 
 KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
 DAY = 86400.0
+HOLD_MARGIN = 60.0
+"""Seconds that a look at a provider's list is held beyond the time that one request may take."""
 
 
 class Clients:
@@ -98,6 +102,11 @@ class Service:
         return BucketVault(address, self.clients.make(address.hosts()), folder / "tmp")
 
     @cached_property
+    def fetcher(self) -> Fetcher:
+        """One for all, for it keeps the sources' tokens."""
+        return Fetcher(self.vault, max_document=self.config.http.max_document)
+
+    @cached_property
     def ingest(self) -> Ingest:
         service = self.config.service
         limits = IngestLimits(
@@ -111,6 +120,10 @@ class Service:
         """What would become of this callback; nothing is kept."""
         return dry_run(self.parties.sources[source], request, now, self.config.service.max_body)
 
+    def listed(self) -> list[str]:
+        """The sources whose provider has a list of completed signings."""
+        return [name for name, source in self.parties.sources.items() if source.provider.polls_every() is not None]
+
     def unserved(self) -> dict[str, int]:
         """Jobs by lane where no source or sink of that name is configured."""
         served = self.parties.lanes()
@@ -119,9 +132,15 @@ class Service:
     def app(self) -> Callable[..., Any]:
         service = self.config.service
         watched = Watched(
-            ready=self.store.ready, gauges=self.store.gauges, admin_token=service.admin_token, proxies=service.proxies
+            ready=self.store.ready, gauges=self._gauges, admin_token=service.admin_token, proxies=service.proxies
         )
         return create_app(self.ingest, watched)
+
+    def _gauges(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Of lists that are no longer looked at nobody need know how old the last look is."""
+        read = {(("source", name),) for name, source in self.parties.sources.items() if source.reconcile}
+        numbers = self.store.gauges()
+        return {key: n for key, n in numbers.items() if key[0] != "reconciled_seconds_ago" or key[1] in read}
 
     def close(self) -> None:
         """Connections and files go; what was never asked for is not made for it."""
@@ -129,13 +148,24 @@ class Service:
         if "store" in vars(self):
             self.store.close()
 
+    def reconcile(self, worker: str = "") -> Reconcile:
+        """For a person, or as part of the worker of that name."""
+        return Reconcile(
+            store=self.store,
+            parties=self.parties,
+            fetcher=self.fetcher,
+            worker=worker or worker_name(),
+            hold=self.config.http.total_timeout + HOLD_MARGIN,
+            longest=self.config.retry.longest,
+        )
+
     def worker(self) -> Worker:
         settings, policy, name = self.config.worker, self.config.retry, worker_name()
         stages = Stages(
             parties=self.parties,
             store=self.store,
             vault=self.vault,
-            fetcher=Fetcher(self.vault, max_document=self.config.http.max_document),
+            fetcher=self.fetcher,
             policy=policy,
             clock=self.store.now,
         )
@@ -157,7 +187,8 @@ class Service:
         )
         keep = self.config.retention.artifacts * DAY
         sweep = Sweep(store=self.store, vault=self.vault, worker=name, keep=keep, hold=settings.lease)
-        return Worker(self.store, runner, sweep, self.parties.lanes(), pace)
+        beside = [self.reconcile(name).run] if any(one.reconcile for one in self.parties.sources.values()) else []
+        return Worker(self.store, runner, sweep, self.parties.lanes(), pace, beside=beside)
 
 
 def open_store(config: Config) -> SqlStore:
@@ -248,6 +279,12 @@ def warnings(config: Config, made: Service) -> list[str]:
         if not source.scheme.signs:
             found.append(f"source {name} accepts callbacks of anybody (alg = none): they are hints, checked at the API")
         found += [f"source {name}: {warning}" for warning in source.provider.warnings()]
+        polls_every = source.provider.polls_every() or 0.0
+        if 0 < source.reconcile < polls_every:
+            found.append(
+                f"source {name}: reconcile = {source.reconcile:g} asks for the list more often than the provider's"
+                f" rules suggest (every {polls_every:g} s)"
+            )
     return found
 
 
@@ -268,6 +305,11 @@ def _source(
         expected = "a URL token that nobody guesses (webhook-svc gen-secret): nothing else keeps strangers out"
         problems.append(Problem(where=f"{where}.tokens", found="nothing", expected=expected))
         return None
+    polls_every = provider.polls_every()
+    if one.reconcile and polls_every is None:
+        expected = "0 or nothing: this provider has no list of completed signings"
+        problems.append(Problem(where=f"{where}.reconcile", found=f"{one.reconcile:g}", expected=expected))
+        return None
     return Source(
         name=one.name,
         provider=provider,
@@ -278,7 +320,7 @@ def _source(
         wait_for_parts=one.wait_for_parts,
         tokens=one.tokens,
         networks=tuple(ip_network(text) for text in one.addresses),
-        reconcile=(provider.polls_every() or 0.0) if one.reconcile is None else one.reconcile,
+        reconcile=(polls_every or 0.0) if one.reconcile is None else one.reconcile,
         overlap=one.overlap,
         slots=one.concurrency or per_lane,
     )

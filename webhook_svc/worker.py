@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -19,8 +19,11 @@ from .core.work import Wish
 from .pipeline.run import Runner
 from .pipeline.sweep import Sweep
 
-CLEANING_STOPS = 5.0
-"""Seconds that a look through the vault is given to end; cut short, it leaves nothing wrong behind."""
+BESIDE_STOPS = 5.0
+"""Seconds that what runs beside the loop is given to end; cut short, it leaves nothing wrong behind."""
+
+Beside = Callable[[threading.Event], None]
+"""Work of its own rhythm on a thread of its own, until the event is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +99,7 @@ class Worker:
         lanes: Mapping[str, int],
         pace: Pace,
         *,
+        beside: Sequence[Beside] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -103,6 +107,7 @@ class Worker:
         self._sweeping = sweep
         self._lanes = lanes
         self._pace = pace
+        self._beside = (self._clean, *beside)
         self._monotonic = monotonic
         self._running = Running()
         self._todo: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -122,8 +127,9 @@ class Worker:
         for number in range(self._pace.concurrency):
             threading.Thread(target=self._work, name=f"job-{number}", daemon=True).start()
         threading.Thread(target=self._renew, name="renew", daemon=True).start()
-        cleaning = threading.Thread(target=self._clean, name="clean", daemon=True)
-        cleaning.start()
+        beside = [threading.Thread(target=act, args=(self._stopping,), daemon=True) for act in self._beside]
+        for thread in beside:
+            thread.start()
         self._log.info("worker.started", lanes=sorted(self._lanes))
         self._name_unserved()
         while not self._stopping.is_set():
@@ -139,7 +145,9 @@ class Worker:
             if not claimed:
                 self._store.wait(self._pace.poll)
         self._drain()
-        cleaning.join(CLEANING_STOPS)
+        until = self._monotonic() + BESIDE_STOPS
+        for thread in beside:
+            thread.join(max(until - self._monotonic(), 0.0))
         if self._stuck:
             raise Stuck(f"jobs that never ended: {', '.join(self._stuck)}")
 
@@ -233,16 +241,16 @@ class Worker:
             if done:
                 self._log.info("sweep.done", **done)
 
-    def _clean(self) -> None:
+    def _clean(self, stopping: threading.Event) -> None:
         """Beside the loop: a look through a large vault takes long."""
         while True:
             try:
-                done = self._sweeping.clean(self._stopping.is_set)
+                done = self._sweeping.clean(stopping.is_set)
                 if done:
                     self._log.info("vault.cleaned", **done)
             except Exception as error:  # whatever it is, the next look makes up for it
                 self._log.warning("vault.not_cleaned", error=type(error).__name__, detail=_said(error))
-            if self._stopping.wait(self._sweeping.every):
+            if stopping.wait(self._sweeping.every):
                 return
 
     def _name_unserved(self) -> None:

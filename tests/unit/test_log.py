@@ -275,3 +275,11 @@ def _status(port: int, request: str) -> str:
         connection.sendall(request.encode())
         with connection.makefile("rb") as answer:
             return answer.readline().decode().split(" ")[1]
+
+
+def test_what_a_command_prints_is_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with log.quiet():
+        structlog.get_logger().error("inside", source="contracts")
+    structlog.get_logger().info("outside")
+    printed = capsys.readouterr().out
+    assert ["inside" in printed, "outside" in printed] == [False, True]

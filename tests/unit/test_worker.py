@@ -141,6 +141,27 @@ def test_a_plugin_that_exits_does_not_take_its_slot_along(capsys: pytest.Capture
     assert "settle.failed" in capsys.readouterr().out
 
 
+def test_what_runs_beside_the_loop_is_told_to_stop_and_waited_for() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def beside(stopping: threading.Event) -> None:
+        begun.set()
+        stopping.wait(10)
+        ended.set()
+
+    sweep: Any = SimpleNamespace(sweep=dict, clean=lambda _stopped: {}, every=60.0)
+    runner: Any = SimpleNamespace(worker="w1")
+    store: Any = Store()
+    worker = Worker(store, runner, sweep, {}, Pace(concurrency=1, poll=0.01), beside=[beside])
+    started = threading.Thread(target=worker.run)
+    started.start()
+    assert begun.wait(10)
+    worker.stop()
+    started.join(10)
+
+    assert ended.is_set()
+
+
 def test_lanes_with_work_that_nobody_serves_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     worker = made(Store(known={"sink:gone": 3, "sink:a": 1}), lambda _job, _keep: (), {"sink:a": 1})
     worker.stop()

@@ -21,7 +21,7 @@ _EVENTS: Final[Sequence[Column]] = (
     ("SOURCE", lambda row, _: row["source"]),
     ("STATE", lambda row, _: row["state"]),
     ("COPIES", lambda row, _: row["copies"] or ""),
-    ("TYPE", lambda row, _: row["type"]),
+    ("TYPE", lambda row, _: "found by reconciliation" if row["origin"] == "listed" else row["type"]),
     ("REASON", lambda row, _: row["reason"]),
 )
 _REFUSED: Final[Sequence[Column]] = (

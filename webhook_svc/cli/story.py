@@ -80,6 +80,8 @@ def _past(story: Row) -> Iterator[_Line]:
 
 
 def _arrival(event: Row) -> str:
+    if event["origin"] == "listed":
+        return "found by reconciliation: the provider lists it, no callback had told"
     proof = f"verified by secret {event['verified_by']}" if event["verified_by"] else "signature verified"
     copies = f", {event['copies']} more copies" if event["copies"] else ""
     return f"{size(event['size'])}, {'not signed: a hint only' if event['hint'] else proof}{copies}"

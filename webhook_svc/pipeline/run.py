@@ -16,6 +16,7 @@ from ..core.errors import (
     Permanent,
     Retryable,
     StoreUnavailable,
+    Unlikely,
     WebhookError,
 )
 from ..core.ports import Clock, Store
@@ -23,6 +24,9 @@ from ..core.retry import RetryPolicy
 from ..core.types import Job
 from ..core.work import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from .stages import Stages
+
+UNLIKELY_TRIES = 2
+"""Further tries for what hardly works later, such as a document that its provider does not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,7 @@ class Runner:
             started=started,
             ended=self.clock(),
             error=type(error).__name__ if error else "",
-            message=outcome.note if isinstance(outcome, Fetched) else _message(error),
+            message=outcome.note if isinstance(outcome, Fetched) else sentence(error),
             keep=keep() if isinstance(outcome, Fetched) else {},
             worker=self.worker,
             lease=self.lease,
@@ -89,17 +93,19 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
         return Buried(reason=str(error), held=isinstance(error, Held))
     if isinstance(error, ClaimLost):
         return Again(delay=0.0, waiting=True)  # if the claim is still ours after all, it goes back at no cost
+    if isinstance(error, Unlikely) and job.tries >= UNLIKELY_TRIES:
+        return Buried(reason=str(error))
     delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
     if delay is not None and isinstance(error, ArtifactLost):
         return Refetch(reason=str(error), delay=delay)
     if delay is not None:
         return Again(delay=delay)
     return Buried(
-        reason=f"out of tries after {job.tries + 1}: {_message(error)}", held=isinstance(error, DocumentCheckFailed)
+        reason=f"out of tries after {job.tries + 1}: {sentence(error)}", held=isinstance(error, DocumentCheckFailed)
     )
 
 
-def _message(error: Exception | None) -> str:
+def sentence(error: BaseException | None) -> str:
     """The sentence of an error of ours; of a foreign one its class and where it was, for its text may hold anything."""
     if error is None:
         return ""

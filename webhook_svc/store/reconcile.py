@@ -144,7 +144,7 @@ def _insert(tx: Tx, source: str, rows: Sequence[Listed]) -> tuple[Listed, ...]:
         bytes_kept = payload.insert().returning(payload.c.event_id)  # RETURNING makes one statement of them all
         tx.connection.execute(bytes_kept, [_payload_row(tx, ids[key], fresh[key].ref) for key in ids])
         insert_jobs(tx, Stage.PARSE, [(source_lane(source), event_id) for event_id in ids.values()])
-    return tuple(fresh[key] for key in ids)
+    return tuple(row for key, row in fresh.items() if key in ids)
 
 
 def _without_signing(connection: Connection, source: str, rows: Iterable[Listed]) -> list[Listed]:
