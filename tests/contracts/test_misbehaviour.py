@@ -76,8 +76,9 @@ PROMISES: dict[tuple[str, int], Promise] = {
     ("not_ready", 1): Promise(waits=SOON, says=NOT_READY, ends=DELIVERED),
     ("not_ready", 4): Promise(waits=SOON, says=NOT_READY, ends=DELIVERED),
     ("not_ready", EVER): Promise(waits=SOON, says=NOT_READY, ends=DEAD),
-    ("not_found", 1): Promise(says="answered 404", ends=DEAD),
-    ("not_found", EVER): Promise(says="answered 404", ends=DEAD),
+    ("not_found", 1): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
+    ("not_found", 2): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
+    ("not_found", EVER): Promise(waits=SOON, says="answered 404", ends=DEAD),
     ("hostile_name", 1): Promise(ends=DELIVERED),
     ("token_expired", 1): Promise(ends=DELIVERED),
     ("token_down", 1): Promise(waits=SOON, says="login", ends=DELIVERED),
@@ -91,18 +92,19 @@ PROMISES: dict[tuple[str, int], Promise] = {
 
 OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
     "esignon": {
-        ("not_found", 1): Promise(says="finds no workflow", ends=DEAD),
-        ("not_found", EVER): Promise(says="finds no workflow", ends=DEAD),
+        ("not_found", 1): Promise(waits=SOON, says="finds no workflow", ends=DELIVERED),
+        ("not_found", 2): Promise(waits=SOON, says="finds no workflow", ends=DELIVERED),
+        ("not_found", EVER): Promise(waits=SOON, says="finds no workflow", ends=DEAD),
     },
-    "generic": {("expired_link", 1): Promise(waits=SOON, says="link answered 403", ends=DELIVERED)},
+    "generic": {
+        ("expired_link", 1): Promise(waits=SOON, says="link answered 403", ends=DELIVERED),
+        **{("not_found", times): Promise(says="answered 404", ends=DEAD) for times in (1, 2, EVER)},
+    },
     "indexhealth": {
         ("not_ready", EVER): Promise(waits=SOON, says="answered 437", ends=DEAD),
         ("not_found", 1): Promise(waits=SOON, says="answered 437", ends=DELIVERED),
+        ("not_found", 2): Promise(waits=SOON, says="answered 437", ends=DELIVERED),
         ("not_found", EVER): Promise(waits=SOON, says="answered 437", ends=DEAD),
-    },
-    "okdokument": {
-        ("not_found", 1): Promise(waits=SOON, says="answered 404", ends=DELIVERED),
-        ("not_found", EVER): Promise(waits=SOON, says="answered 404", ends=DEAD),
     },
 }
 """Where a provider's documentation makes something else of it."""

@@ -17,6 +17,7 @@ WebhookError
 ├── NotReady               the provider has not finished the file; its own schedule, burns no tries
 ├── RenewToken             the provider wants a new token; renewed once, then its `otherwise` is the fate
 ├── Retryable              next try at a known time
+│   ├── Unlikely           it hardly works later: a few tries, then a dead letter
 │   └── DocumentCheckFailed  the bytes are not what was announced; held when the tries are used up
 ├── Permanent              dead letter with its reason
 │   └── Held               a dead letter that waits for a person's decision
@@ -161,6 +162,10 @@ class Retryable(WebhookError):
     def __init__(self, message: str = "", *, after: float | None = None) -> None:
         self.after = after
         super().__init__(message)
+
+
+class Unlikely(Retryable):
+    """It hardly works later."""
 
 
 class DocumentCheckFailed(Retryable):

@@ -22,7 +22,7 @@ from math import inf
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
-from ..core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
+from ..core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from ..core.flow import (
     EventTypes,
     Fates,
@@ -84,7 +84,7 @@ _CODES: Mapping[str, _Codes] = {
         "99": (Retryable, "an unexpected exception"),
         "*": (Retryable, "a code that its documentation does not name"),
     },
-    "info": {**_EVERY_CALL, "10": (Permanent, "it finds no workflow of that id for this user")},
+    "info": {**_EVERY_CALL, "10": (Unlikely, "it finds no workflow of that id for this user")},
     "download": _EVERY_CALL,
     "search": {
         **_EVERY_CALL,

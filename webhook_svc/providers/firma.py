@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
-from ..core.errors import NotReady, Permanent, Retryable
+from ..core.errors import NotReady, Permanent, Retryable, Unlikely
 from ..core.flow import EventTypes, Fates, beside_document, forgiving, object_in, quiet_object, segment
 from ..core.links import address, pdf_name, save_beside, save_document, seconds_left
 from ..core.lists import Page, newest_first
@@ -57,7 +57,7 @@ _FATES: Final[Fates] = {
     401: (Permanent, "the API key is not accepted"),
     402: (Permanent, "the account has no credits"),
     403: (Permanent, "the API key may not do this"),
-    404: (Permanent, "no such signing request for this API key (the key of another workspace looks the same)"),
+    404: (Unlikely, "no such signing request for this API key (the key of another workspace looks the same)"),
     409: (Retryable, "there is no document: the signing request was not sent"),
     422: (Permanent, "the request is not accepted"),
     429: (Retryable, "the rate limit is reached"),

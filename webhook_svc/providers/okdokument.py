@@ -19,7 +19,7 @@ from math import isfinite
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from ..core.errors import Ignored, NotReady, Permanent, Retryable, WebhookError
+from ..core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
 from ..core.links import address, pdf_name, seconds_left
 from ..core.moment import moment
@@ -52,12 +52,11 @@ _TYPOGRAPHIC = ("“".encode(), "”".encode(), b"\x93", b"\x94")
 _DAY = 86_400.0
 _GUESSABLE = 22  # characters of base64 that hold 128 bits
 
-# 404 is no verdict directly after a callback, and a key of another account can be mended: hence it is tried again.
 _FATES: Fates = {
     401: (Permanent, "the API key is not accepted"),
     403: (Permanent, "the API key may not do this"),
     404: (
-        Retryable,
+        Unlikely,
         "it knows no such document: deleted (ten days after the signing), of another account than the API key, "
         "or made up by a forged callback",
     ),

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from ..core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, WebhookError
+from ..core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
 from ..core.links import address, save_document
 from ..core.lists import Page, newest_first
@@ -67,7 +67,7 @@ _CALLBACKS = "20"  # a row holds every attempt with up to 30 kB, and a page must
 _FATES: Fates = {
     401: (Permanent, "the API key is not accepted"),
     403: (Permanent, "the API key may not do this"),
-    404: (Permanent, "there is no such thing in this account (an upload that nothing is linked to lives 30 minutes)"),
+    404: (Unlikely, "there is no such thing in this account (an upload that nothing is linked to lives 30 minutes)"),
     408: (Retryable, "it took too long"),
     409: (Retryable, "something else changes it at this moment"),
     422: (Permanent, "the request is not accepted"),

@@ -1,5 +1,7 @@
 """What becomes of a job that raised: the class of the error decides, and nothing else."""
 
+from dataclasses import replace
+
 import pytest
 
 from webhook_svc.core.errors import (
@@ -11,6 +13,7 @@ from webhook_svc.core.errors import (
     Permanent,
     Retryable,
     StoreUnavailable,
+    Unlikely,
 )
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
@@ -20,9 +23,9 @@ from webhook_svc.pipeline.run import fate
 POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
 
 
-def judge(error: Exception, *, tries: int = 0, age: float = 0.0) -> Outcome:
+def judge(error: Exception, *, tries: int = 0, age: float = 0.0, policy: RetryPolicy = POLICY) -> Outcome:
     job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", claim=1, tries=tries, created=1000.0)
-    return fate(error, job, POLICY, 1000.0 + age, lambda: 0.0)
+    return fate(error, job, policy, 1000.0 + age, lambda: 0.0)
 
 
 @pytest.mark.parametrize("error", [Retryable("status 500"), StoreUnavailable(), KeyError("x"), DocumentCheckFailed()])
@@ -43,6 +46,13 @@ def test_out_of_tries_is_a_dead_letter_and_a_document_that_never_passed_its_chec
 @pytest.mark.parametrize(("kind", "held"), [(Permanent, False), (Held, True), (Conflict, True)])
 def test_what_no_time_cures_is_a_dead_letter_at_once(kind: type[Permanent], held: bool) -> None:
     assert Buried(reason="no", held=held) == judge(kind("no"))
+
+
+def test_what_hardly_works_later_is_tried_twice_more_and_is_a_dead_letter_with_its_own_reason() -> None:
+    error = Unlikely("status 404: no such document")
+    long = replace(POLICY, delays=(5.0, 30.0, 120.0, 600.0))
+    outcomes = [judge(error, tries=tries, policy=long) for tries in range(3)]
+    assert [Again(delay=5.0), Again(delay=30.0), Buried(reason="status 404: no such document")] == outcomes
 
 
 def test_a_document_that_is_not_ready_burns_no_try_and_is_given_up_in_the_end() -> None:

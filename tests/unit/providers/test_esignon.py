@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
+from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import Secret, Url, build
 from webhook_svc.core.types import (
@@ -212,8 +212,8 @@ def test_a_step_is_waited_for_some_minutes_and_no_longer(
 @pytest.mark.parametrize(
     ("answer", "fate", "otherwise"),
     [
-        (said(code="10"), Permanent, None),
-        (said(code=10), Permanent, None),
+        (said(code="10"), Unlikely, None),
+        (said(code=10), Unlikely, None),
         (said(code="94"), RenewToken, Permanent),
         (said(code="47"), RenewToken, Permanent),
         (said(code="99"), Retryable, None),
@@ -247,7 +247,7 @@ def test_a_code_of_the_download_gets_a_new_token_before_it_is_permanent(code: st
 
 
 def test_a_message_quotes_what_esignon_says_in_one_line_and_not_all_of_it() -> None:
-    with pytest.raises(Permanent) as raised:
+    with pytest.raises(Unlikely) as raised:
         flow(esignon(), REF, said(code="10"))
     assert "finds no workflow of that id for this user (실패 xxx" in str(raised.value)
     assert len(str(raised.value)) < 300

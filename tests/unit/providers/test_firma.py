@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import NotReady, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import NotReady, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step
 from webhook_svc.core.settings import Secret, Url
 from webhook_svc.core.types import (
@@ -136,7 +136,7 @@ def test_a_link_that_no_longer_opens_is_asked_for_anew_once(status: int) -> None
         (said({}, 401), Permanent, None),
         (said({}, 402), Permanent, None),
         (said({}, 403), Permanent, None),
-        (said({"error": "not_found"}, 404), Permanent, None),
+        (said({"error": "not_found"}, 404), Unlikely, None),
         (said({"error": "no_document_available"}, 409), Retryable, 600.0),
         (said({}, 408), Retryable, None),
         (said({}, 418), Permanent, None),

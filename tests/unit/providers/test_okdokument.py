@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from webhook_svc.core.errors import Ignored, NotReady, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.ports import Step, Steps
 from webhook_svc.core.settings import Secret, Url, build
 from webhook_svc.core.types import (
@@ -197,7 +197,7 @@ def test_a_document_that_was_canceled_is_ignored(state: str) -> None:
     [
         (Answer(status=401), Permanent, None),
         (Answer(status=403), Permanent, None),
-        (Answer(status=404, body=NOT_FOUND), Retryable, None),
+        (Answer(status=404, body=NOT_FOUND), Unlikely, None),
         (Answer(status=418), Permanent, None),
         (Answer(status=429, headers={"retry-after": "9"}), Retryable, 9.0),
         (Answer(status=500), Retryable, None),

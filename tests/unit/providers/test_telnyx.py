@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from werkzeug.test import Client
 
-from webhook_svc.core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step, Steps
 from webhook_svc.core.settings import Secret, Url, build
 from webhook_svc.core.types import (
@@ -179,7 +179,7 @@ def test_without_a_hash_the_size_is_compared() -> None:
     [
         (said(errors("10009", "Authentication failed"), 401), Permanent, None),
         (said(errors("10010", "Authorization failed"), 403), Permanent, None),
-        (said({"code": "10005", "title": "Resource not found"}, 404), Permanent, None),
+        (said({"code": "10005", "title": "Resource not found"}, 404), Unlikely, None),
         (said({}, 408), Retryable, None),
         (said({}, 409), Retryable, None),
         (said({}, 418), Permanent, None),
@@ -297,7 +297,7 @@ def test_an_order_without_documents_is_closed(rows: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("family", ["number_order", "messaging_hosted_numbers_orders", "portout", "porting_order"])
-@pytest.mark.parametrize(("answer", "fate"), [(said({}, 404), Permanent), (said({"data": 5}), Retryable)])
+@pytest.mark.parametrize(("answer", "fate"), [(said({}, 404), Unlikely), (said({"data": 5}), Retryable)])
 def test_an_answer_about_an_order_has_its_fate(family: str, answer: Answer, fate: type[WebhookError]) -> None:
     with pytest.raises(fate):
         flow(telnyx(), order(family), answer)
