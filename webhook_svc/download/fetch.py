@@ -34,7 +34,7 @@ from .tokens import Tokens
 
 T = TypeVar("T")
 
-MAX_STEPS: Final = 100
+MAX_STEPS: Final = 1000
 MAX_LIST_STEPS: Final = 1_000_000
 MAX_LOGIN_STEPS: Final = 10
 
@@ -122,7 +122,7 @@ class _Asking:
                 structlog.get_logger().warning("provider.warning", source=self._provider.source, detail=message)
                 self.warnings.append(message)
                 return None
-        raise Permanent(f"{self._provider.source}: a {type(step).__name__} step does not belong here")
+        raise Permanent(f"{self._provider.source}: {type(step).__name__} steps do not belong here")
 
     def _login(self) -> str:
         def login() -> Token:

@@ -148,11 +148,12 @@ def _insert(tx: Tx, source: str, rows: Sequence[Listed]) -> tuple[Listed, ...]:
 
 
 def _without_signing(connection: Connection, source: str, rows: Iterable[Listed]) -> list[Listed]:
-    """A signing that was given up before it had a document counts as none: who spoke of it was too early, or a forger,
-    and now the provider itself says that it is complete."""
+    """A signing that was given up, or closed for a reason, before it had a document counts as none: who spoke of it was
+    too early, or a forger, and now the provider itself says that it is complete."""
     keys = {signing_key(source, row.ref): row for row in rows}
-    given_up = sa.and_(signing.c.state == "dead", signing.c.version == 0)
-    query = sa.select(signing.c.key).where(signing.c.key.in_(list(keys)), ~given_up)
+    closed = sa.and_(signing.c.state == "complete", signing.c.reason != "")
+    came_to_nothing = sa.and_(signing.c.version == 0, sa.or_(signing.c.state == "dead", closed))
+    query = sa.select(signing.c.key).where(signing.c.key.in_(list(keys)), ~came_to_nothing)
     there = {bytes(key) for key in connection.execute(query).scalars()}
     return [row for key, row in keys.items() if key not in there]
 

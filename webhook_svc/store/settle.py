@@ -113,7 +113,7 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
         .where(signing.c.id == signing_id)
         .values(
             state="fetching" if again else "partial" if outcome.lacking else "complete",
-            reason="" if outcome.version else storable(outcome.note),
+            reason="" if outcome.version or outcome.more else storable(outcome.note),
             fetched=served,
             version=outcome.version,
             supplements=(row.supplements if outcome.version == row.version else 0) + len(bundles),

@@ -80,7 +80,8 @@ refused = sa.Table(
 )
 
 # fetching  a fetch job waits or runs
-# complete  every wanted part is fetched (its deliveries may still be on their way)
+# complete  every wanted part is fetched (its deliveries may still be on their way); at version 0 there rightly is
+#           none: `reason` says why, or it led to other documents
 # partial   handed on without some wanted part; a later event fetches again
 # dead      fetching was given up; `reason` says why
 # held      a person has to decide; `reason` says what

@@ -1,6 +1,7 @@
 """What a provider's list tells becomes events once, on both stores; how far it was read moves with them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from webhook_svc.core.asking import Query, ReplayOrder
 from webhook_svc.core.types import DocumentRef, Listed, Meaning, Stage
-from webhook_svc.core.work import Buried, Delivered, Listing, Look, Parsed, Reconciled
+from webhook_svc.core.work import Buried, Delivered, Fetched, Listing, Look, Parsed, Reconciled
 from webhook_svc.store import reconcile
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import event, job, payload, reconciliation, signing
@@ -139,15 +140,25 @@ def test_another_round_or_another_source_is_another_signing(life: Any) -> None:
     assert (["1", "2"], 1) == (sorted(row.ref.round for row in rounds.new), len(elsewhere.new))
 
 
-def test_a_signing_that_was_given_up_before_it_had_a_document_is_asked_for_once_more(life: Any) -> None:
+NOTHING = Fetched(wanted=1, version=0, title="", note="it goes on")
+
+
+@pytest.mark.parametrize("outcome", [Buried(reason="404"), NOTHING])
+def test_a_signing_that_came_to_nothing_is_asked_for_once_more(life: Any, outcome: Any) -> None:
     life.speak("d1")
-    life.settle(life.job(Stage.FETCH), Buried(reason="404"))
+    life.settle(life.job(Stage.FETCH), outcome)
     assert ["d1"] == documents(end(life, begin(life), "d1").new)
     life.settle(
         life.job(Stage.PARSE), Parsed(type="", sender_id="", documents=((DocumentRef(id="d1"), Meaning.READY),))
     )
-    life.settle(life.job(Stage.FETCH), Buried(reason="404"))
+    life.settle(life.job(Stage.FETCH), outcome)
     assert [] == documents(end(life, begin(life, due=False), "d1").new)
+
+
+def test_an_order_that_led_to_its_documents_is_known(life: Any) -> None:
+    life.speak("order-1")
+    life.settle(life.job(Stage.FETCH), replace(NOTHING, more=(DocumentRef(id="d1"),)))
+    assert [] == documents(end(life, begin(life), "order-1").new)
 
 
 def test_what_nobody_spoke_of_can_be_asked_without_a_trace(life: Any) -> None:

@@ -243,7 +243,7 @@ def test_steps_that_do_not_end_are_stopped(run: Callable[..., Haul]) -> None:
         while True:
             yield Lacking(part="audit", reason="again")
 
-    with pytest.raises(Permanent, match="stopped after 100"):
+    with pytest.raises(Permanent, match="stopped after 1000"):
         run(flow)
 
 
@@ -370,7 +370,7 @@ def endless_login() -> Flow[Token]:
     ("login", "message"),
     [
         (login_within_login, "a login that needs a login"),
-        (saving_login, "a Inline step does not belong here"),
+        (saving_login, "Inline steps do not belong here"),
         (endless_login, "stopped after 10"),
     ],
 )
