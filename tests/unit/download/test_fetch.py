@@ -465,7 +465,7 @@ def test_a_list_brings_no_documents(vault: LocalVault, http: HttpClient, step: S
     def flow(_: DocumentRef) -> Steps:
         yield step
 
-    with pytest.raises(Permanent, match="does not belong here"):
+    with pytest.raises(Permanent, match="steps do not belong here"):
         Fetcher(vault).listed(Scripted(flow), http, 0.0)
 
 
