@@ -43,11 +43,13 @@ class Reconcile:
 
     def run(self, stopping: threading.Event, tick: float = TICK) -> None:
         """Looks at what is due until `stopping` is set. Whatever fails is looked at again."""
-        while not stopping.wait(tick):
+        while True:
             try:
                 self.due(stopping.is_set)
             except Exception as error:  # the store is away, or worse: without this loop no lost callback is found
                 structlog.get_logger().warning("reconcile.not_looked", detail=sentence(error))
+            if stopping.wait(tick):
+                return
 
     def due(self, stopped: Stopped = lambda: False) -> list[Looked]:
         """One source after the other; what another worker looks at is passed over."""

@@ -1,12 +1,14 @@
 """`webhook-svc reconcile`: what it prints, what it stores, its exit code; and how events that it found are shown."""
 
 import json
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from webhook_svc import wiring
+from webhook_svc.core.asking import Query
 from webhook_svc.core.moment import moment
 from webhook_svc.core.tomltext import table_text
 
@@ -32,6 +34,21 @@ def test_what_no_callback_told_of_is_found_and_delivered(lost: Any) -> None:
 
     lost.receive()
     assert ["delivered", "delivered"] == [row["state"] for row in lost.json("deliveries")]
+
+
+def test_a_worker_finds_it_by_itself(lost: Any) -> None:
+    made = wiring.service(wiring.configured(lost.environ))
+    worker = made.worker()
+    running = threading.Thread(target=worker.run)
+    running.start()
+    until = time.monotonic() + 30
+    while len(made.store.list(Query(kind="deliveries", state="delivered"))) < 2 and time.monotonic() < until:
+        made.store.wait(0.05)
+    worker.stop()
+    running.join(30)
+    made.close()
+
+    assert ["d1", "d2"] == sorted(row["document"] for row in lost.json("deliveries", "--state", "delivered"))
 
 
 def test_without_a_source_every_list_is_read_and_again_finds_nothing(lost: Any) -> None:
