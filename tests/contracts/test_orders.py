@@ -37,10 +37,10 @@ def test_a_document_in_several_orders_is_delivered_once(way: Way) -> None:
     assert [] == way.dead()
 
 
-def test_a_document_that_is_refused_holds_none_of_the_others_back(way: Way) -> None:
-    way.simulator.misbehave("not_found")
+def test_a_document_that_is_gone_holds_none_of_the_others_back(way: Way) -> None:
     for callback in way.simulator.complete_order(KIND, "loa", "invoice", "csr"):
         way.receive(callback)
+    del way.simulator.signed["loa"]
     way.rest()
     assert 2 == len(way.files())
     assert 1 == len(way.dead())
