@@ -15,6 +15,12 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from tests.guard import (  # noqa: F401 - hooks and fixtures that look at every test's output
+    _what_programs_say_is_looked_at,
+    capsys,
+    pytest_configure,
+    pytest_runtest_makereport,
+)
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import metadata
 

@@ -19,6 +19,7 @@ import requests
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost
 from webhook_svc.core.ports import Sink
 from webhook_svc.core.settings import build
@@ -30,7 +31,7 @@ ANYBODY = {
     "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 }
 NOW = 1_790_000_000.0
-SECRETS = ("hunter2-hunter2", "AKIDEXAMPLE0000", "wJalrXUtnFEMI-secret", "session-token-secret")
+SECRETS = tuple(map(secret, ("password", "AKIDEXAMPLE0000", "wJalrXUtnFEMI", "session-token")))
 MANIFEST = b'{"document":"doc-1"}'
 
 

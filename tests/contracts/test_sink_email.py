@@ -22,13 +22,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
 from webhook_svc.sinks.letter import compose
 
 NOW = 1_790_000_000.0
-PASSWORD = "hunter2-hunter2"
+PASSWORD = secret("password")
 DEED = b"%PDF-1.7 deed %%EOF"
 DROP = "drop"
 SLOW = "slow "

@@ -59,14 +59,15 @@ from typing import Any
 
 import pytest
 
+from tests.guard import secret
 from webhook_svc.core.asking import Query
 from webhook_svc.core.types import RawRequest
 from webhook_svc.simulators.serve import send
 from webhook_svc.store.sql import SqlStore
 
 ROOT = Path(__file__).parents[2]
-SECRET = "the-signing-secret-of-these-tests"
-TOKEN = "url-token-T0KEN"
+SECRET = secret("signing-secret")
+TOKEN = secret("url-token")
 MARK = "B0DY-MARK"
 BODY_DEADLINE = 2.0
 ACCEPT_TIMEOUT = 1.0
@@ -223,8 +224,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with gunicorn(tmp_path_factory.mktemp("service")) as running:
         yield running
         log = running.log
-    for secret in (SECRET, TOKEN, MARK, "v1=", "QUERY-MARK", "Traceback"):
-        assert secret not in log, [line for line in log.splitlines() if secret in line][:3]
+    for hidden in (SECRET, TOKEN, MARK, "v1=", "QUERY-MARK", "Traceback"):
+        assert hidden not in log, [line for line in log.splitlines() if hidden in line][:3]
     assert not re.search(r'"status": 5(?!03|01)\d\d', log)
     for line in log.splitlines():
         assert isinstance(json.loads(line), dict)

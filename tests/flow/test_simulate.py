@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.flow.processes import Line, answers, environment, free_port, until
 from tests.flow.world import FORWARDED, World
+from tests.guard import check
 from webhook_svc.core.asking import Query
 from webhook_svc.core.tomltext import table_text
 from webhook_svc.simulators import SIMULATORS
@@ -48,7 +49,7 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
         up = Line(f"webhook-svc migrate && exec webhook-svc up --port {port}", environ, tmp_path / "service.log")
         stack.callback(up.kill)
         until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the service to be ready")
-        lines = [Line(stand.command(port), environ, tmp_path / f"{stand.provider}.log") for stand in stands]
+        lines = [Line(stand.command(port), environ, tmp_path / f"{stand.provider}.shown") for stand in stands]
         for line in lines:
             stack.callback(line.kill)
         assert world.mailbox.wait_for(len(stands) * SENT, 60), "\n".join(line.text() for line in lines)
@@ -56,6 +57,8 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
         for line in lines:
             line.signal(signal.SIGINT)
         assert [0] * len(lines) == [line.wait() for line in lines], "\n".join(line.text() for line in lines)
+        for line in lines:
+            check("what follows the configuration to paste", line.text().partition("\n\n")[2])
 
         expected = Counter({stand.provider: SENT for stand in stands})
         assert expected == _bundles([one.path for one in world.in_folder()])
@@ -66,9 +69,10 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
 
 
 def _bundles(paths: list[str]) -> Counter[str]:
-    """Source → manifests beside at least one other file."""
+    """Source → manifests beside at least one other file; that of a round carries the round in its name."""
     places = Counter(path.rpartition("/")[0] for path in paths)
-    whole = (path for path in paths if path.endswith("/manifest.json") and places[path.rpartition("/")[0]] > 1)
+    manifests = (path for path in paths if path.endswith(".json") and "/manifest." in path)
+    whole = (path for path in manifests if places[path.rpartition("/")[0]] > 1)
     return Counter(path.partition("/")[0] for path in whole)
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from werkzeug.test import Client, run_wsgi_app
 
 from tests.flow.reckoning import Found, Letter, Promise
+from tests.guard import check_files, secret
 from webhook_svc.core.ports import Simulator
 from webhook_svc.core.tomltext import table_text
 from webhook_svc.simulators.firma import FirmaSimulator
@@ -112,7 +113,9 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """What the services said to their logs in this folder holds no secret."""
         self._open.close()
+        check_files(self.home.glob("*.log"))
 
     @property
     def folder(self) -> Path:
@@ -129,8 +132,8 @@ class World:
             "kind": "s3",
             "bucket": self.bucket.name,
             "endpoint": self._s3.url,
-            "access_key_id": "AKIDEXAMPLE",
-            "secret_access_key": "wJalrXUtnFEMI",
+            "access_key_id": secret("AKIDEXAMPLE"),
+            "secret_access_key": secret("wJalrXUtnFEMI"),
             "name": name,
         }
         tables["sinks.legal"] = {

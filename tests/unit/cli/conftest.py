@@ -15,9 +15,11 @@ from webhook_svc.core.tomltext import table_text
 from webhook_svc.core.types import RawRequest
 from webhook_svc.core.work import Wish
 from webhook_svc.simulators.firma import FirmaSimulator
+from webhook_svc.simulators.mark import MARK
 from webhook_svc.simulators.serve import serve
 
-SECRET = "ab" * 32
+SECRET = (MARK + "ab" * 32)[:64]
+API_KEY = f"{MARK}-api-key"
 
 
 class World:
@@ -31,6 +33,7 @@ class World:
             "service": {"public_url": "https://hooks.acme.example"},
             "store": {"url": f"sqlite:///{folder}/store.db"},
             "vault": {"path": f"{folder}/vault"},
+            "retry": {"delays": [0.0, 0.0]},
             "sources.contracts": {**simulator.source(api_base), "sinks": ["archive"]},
             "sinks.archive": {"kind": "folder", "path": f"{folder}/archive", "name": "{document}/{filename}"},
         }
@@ -86,6 +89,6 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    simulator = FirmaSimulator(secret=SECRET, api_key="k3y")
+    simulator = FirmaSimulator(secret=SECRET, api_key=API_KEY)
     with serve(simulator.wsgi()) as served:
         yield World(tmp_path, served.url, simulator)

@@ -13,6 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from tests.guard import leaks, secret
+from tests.unit.cli.conftest import SECRET
 from webhook_svc import __version__
 from webhook_svc.cli import cli
 from webhook_svc.core.ids import fingerprint
@@ -90,12 +92,12 @@ def test_every_problem_of_the_configuration_is_told_at_once(words: list[str]) ->
 
 @pytest.mark.parametrize("words", STORE_COMMANDS, ids=lambda words: words[0])
 def test_a_store_that_is_away_is_told_in_one_sentence(words: list[str]) -> None:
-    toml = "[store]\nurl = 'postgresql://user:hunter2@127.0.0.1:1/db'"
+    toml = f"[store]\nurl = 'postgresql://user:{secret('password')}@127.0.0.1:1/db'"
     result = CliRunner().invoke(cli, words, env={"WEBHOOK_SVC_CONFIG_TOML": toml})
     assert 1 == result.exit_code
     assert isinstance(result.exception, SystemExit)
     assert "connection" in result.output
-    assert "hunter2" not in result.output
+    assert [] == leaks(result.output)
 
 
 @pytest.mark.parametrize("words", STORE_COMMANDS, ids=lambda words: words[0])
@@ -132,17 +134,17 @@ def test_check_shows_sources_sinks_and_the_store(world: Any) -> None:
     result = world.run("check")
     assert 0 == result.exit_code
     shown = result.stdout
-    assert f"contracts  firma     secret {fingerprint('ab' * 32)}  document, certificate  archive" in shown
+    assert f"contracts  firma     secret {fingerprint(SECRET)}  document, certificate  archive" in shown
     assert "https://hooks.acme.example/hooks/contracts" in shown
     assert "archive  folder  {document}/{filename}" in shown
     assert "✓ store: reachable" in shown
 
 
 def test_check_never_shows_a_secret_or_a_url_token(world: Any) -> None:
-    world.tables["sources.contracts"]["tokens"] = ["tok3n"]
+    world.tables["sources.contracts"]["tokens"] = [secret("url-token")]
     shown = world.run("check").output + world.run("check", "--json").output
     assert "/hooks/contracts/<token>" in shown
-    assert not [secret for secret in ("ab" * 32, "k3y", "tok3n") if secret in shown]
+    assert [] == leaks(shown)
 
 
 def test_check_is_loud_about_a_source_that_anybody_can_call(world: Any) -> None:
@@ -209,7 +211,7 @@ def test_a_secret_has_the_bytes_that_were_asked_for_and_is_new_each_time() -> No
 def test_verify_tells_the_secret_the_delivery_id_and_the_meaning(world: Any) -> None:
     result = world.run("verify", "contracts", "-", input=raw(world.callback("doc-1")))
     assert 0 == result.exit_code
-    assert f"accepted, the sender hears 200: verified by secret {fingerprint('ab' * 32)}" in result.stdout
+    assert f"accepted, the sender hears 200: verified by secret {fingerprint(SECRET)}" in result.stdout
     assert "delivery id: evt_" in result.stdout
     assert "event: signing_request.completed, which means ready" in result.stdout
     assert "document doc-1" in result.stdout
@@ -445,11 +447,15 @@ class Hook:
         return [b""]
 
 
+shows_secrets = pytest.mark.shows_secrets("simulate prints the configuration to paste, with the secrets it made up")
+
+
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook_svc.cli.trying.QUIET", 0.05)
 
 
+@shows_secrets
 def test_simulate_prints_the_source_and_sends_signed_callbacks() -> None:
     hook = Hook()
     with serve(hook) as served:
@@ -458,11 +464,13 @@ def test_simulate_prints_the_source_and_sends_signed_callbacks() -> None:
     assert 0 == result.exit_code
     table = tomllib.loads(result.stdout.partition("\n\n")[0])["sources"]["legal"]
     assert ("firma", ["s3cret"]) == (table["provider"], table["secrets"])
+    assert [] == leaks(result.stdout.partition("\n\n")[2] + result.stderr)
     assert 4 == len(hook.bodies)
     assert "2/2" in result.stdout
     assert "evt_1" in result.stdout
 
 
+@shows_secrets
 def test_simulate_fails_where_callbacks_are_not_accepted() -> None:
     with serve(Hook("401 Unauthorized")) as served:
         result = CliRunner().invoke(cli, ["simulate", "firma", "--to", f"{served.url}/hooks/x"])
@@ -470,6 +478,7 @@ def test_simulate_fails_where_callbacks_are_not_accepted() -> None:
     assert "Error: 2 callbacks were not accepted\n" in result.stderr
 
 
+@shows_secrets
 def test_simulate_serves_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     waits = iter([False, False])
 
@@ -487,6 +496,7 @@ def test_simulate_serves_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch
     assert [] == list(waits)
 
 
+@shows_secrets
 def test_simulate_misbehaves_on_demand() -> None:
     hook = Hook()
     with serve(hook) as served:
@@ -495,6 +505,7 @@ def test_simulate_misbehaves_on_demand() -> None:
     assert hook.bodies[0] == hook.bodies[1]
 
 
+@shows_secrets
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

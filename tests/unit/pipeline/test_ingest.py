@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.guard import secret
 from webhook_svc import wiring
 from webhook_svc.core.errors import (
     BodyTooLarge,
@@ -23,7 +24,7 @@ from webhook_svc.pipeline.ingest import HINTS_PER_SOURCE, REFUSED_PER_ADDRESS, I
 from webhook_svc.pipeline.throttle import WINDOW, Throttle
 
 NOW = 1_790_000_000.0
-SECRET, TOKEN, OLD_TOKEN = "the-signing-secret", "new-T0KEN", "old-T0KEN"
+SECRET, TOKEN, OLD_TOKEN = map(secret, ("signing-secret", "new-token", "old-token"))
 EVENT = """
 [sources.{name}.event]
 id = "/id"
