@@ -41,6 +41,7 @@ secrets = ["{secret}"]
 api_key = "{api_key}"
 api_base = "{provider}"
 parts = ["document"]
+reconcile = 0
 sinks = ["archive"]
 [sources.inhouse]
 provider = "generic"
