@@ -71,6 +71,8 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     click.echo(f"{name}: {_sentence(kind)}\n")
     if guide := guide_of(kind).strip():
         click.echo(guide + "\n")
+    if deadline := getattr(kind, "deadline", None):
+        click.echo(f"For an answer to a callback the sender is taken to wait {deadline:g} s.\n")
     click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
 
 

@@ -29,11 +29,13 @@ from .throttle import Throttle
 EVENT_HEADER = "Webhook-Event"
 REFUSED_PER_ADDRESS = 60
 HINTS_PER_SOURCE = 600
+PATIENCE = 0.75
+"""The share of a sender's deadline that the store may take; the rest is the way there and back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestLimits:
-    """`accept_timeout` in seconds, below the senders' own; `keep_refused` per source; `max_body` in bytes."""
+    """`accept_timeout` in seconds, less where a sender gives up sooner; `keep_refused` per source; `max_body` in bytes."""
 
     accept_timeout: float = 4.0
     keep_refused: int = 20
@@ -87,7 +89,8 @@ class Ingest:
         event = judge(source, request, now, self.limits.max_body)
         if event.hint and not self._hints.allows(source.name, now):
             raise TooManyRefusals("too_many_hints")
-        accepted = self._store.accept(event, self.limits.accept_timeout)
+        patience = min(self.limits.accept_timeout, PATIENCE * source.provider.deadline)
+        accepted = self._store.accept(event, patience)
         reply = source.provider.acknowledge(request)
         named = replace(reply, headers=(*reply.headers, (EVENT_HEADER, accepted.event_id)))
         return Answered(reply=named, accepted=accepted)

@@ -258,6 +258,15 @@ def test_a_refusal_stays_one_where_the_store_cannot_keep_it(ingest: Ingest, book
     assert [2.5] == books.timeouts
 
 
+def test_a_sender_that_gives_up_sooner_waits_less_for_the_store(
+    sources: Any, books: Books, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.now = NOW
+    monkeypatch.setattr(type(sources["signed"].provider), "deadline", 2.0)
+    Ingest(sources, books, clock, IngestLimits()).receive(sources["signed"], signed(), "203.0.113.9")
+    assert [1.5] == books.timeouts
+
+
 @pytest.mark.parametrize("address", ["203.0.113.0", "203.0.113.255", "198.51.100.7", "2001:db8::1", "2001:DB8:0::7"])
 def test_a_callback_from_a_network_of_the_source_is_taken(ingest: Ingest, books: Books, address: str) -> None:
     ingest.receive(ingest.find("known", ""), RawRequest(path="/hooks/known", body=b"{}"), address)
