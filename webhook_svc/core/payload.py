@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import Permanent
+from .moment import moment
 from .types import RawRequest, as_text, at_path
 
 
@@ -32,6 +33,11 @@ def text_at(value: Any, path: str) -> str:
     """The text at the path; "" where there is none, or something else."""
     found = at_path(value, path)
     return found if isinstance(found, str) else ""
+
+
+def moment_at(value: Any, *paths: str) -> float | None:
+    """The time at the first of these paths where one can be read."""
+    return next((at for path in paths if (at := moment(at_path(value, path))) is not None), None)
 
 
 def objects(value: Any) -> list[Mapping[str, Any]]:

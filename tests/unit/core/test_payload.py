@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Permanent
-from webhook_svc.core.payload import first_text, object_of, objects, text_at, told_id, whole
+from webhook_svc.core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
 from webhook_svc.core.types import RawRequest
 
 FOREIGN = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
@@ -26,6 +26,13 @@ def test_the_object_of_a_body_is_read() -> None:
 )
 def test_the_first_path_that_leads_somewhere_is_the_text(paths: list[str], text: str) -> None:
     assert text == first_text({"a": 1, "b": {"c": "two"}, "x": None}, *paths)
+
+
+@pytest.mark.parametrize(
+    ("paths", "time"), [(["a"], 1.0), (["x", "b.c"], 86_400.0), (["b", "a"], 1.0), (["x", "y"], None), ([], None)]
+)
+def test_the_first_path_that_leads_to_a_time_is_the_time(paths: list[str], time: float | None) -> None:
+    assert time == moment_at({"a": 1, "b": {"c": "1970-01-02T00:00:00Z"}, "x": None, "y": "soon"}, *paths)
 
 
 @pytest.mark.parametrize("value", [True, [], {}, ["text"]])
