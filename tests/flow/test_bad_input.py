@@ -59,7 +59,7 @@ from typing import Any
 
 import pytest
 
-from tests.guard import secret
+from tests.guard import check_files, secret
 from webhook_svc.core.asking import Query
 from webhook_svc.core.types import RawRequest
 from webhook_svc.simulators.serve import send
@@ -191,7 +191,8 @@ get = "http://127.0.0.1:9/{{document}}"
 save = "document"
 {extra}"""
     own = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME", "LANG")}
-    command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "config/gunicorn.py"), "webhook_svc.wiring:wsgi()"]
+    gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "config/gunicorn.py"), "--access-logfile", "-"]
+    command = [*gunicorn, "webhook_svc.wiring:wsgi()"]
     environ = {**own, "WEBHOOK_SVC_CONFIG_TOML": configuration}
     with (home / "log").open("wb") as log, ExitStack() as stack:
         process = subprocess.Popen(command, cwd=home, env=environ, stdout=log, stderr=log)
@@ -202,6 +203,7 @@ save = "document"
         server = Server(port, home / "log", home / "store.db", store)
         until(lambda: ready(server), "the server to be ready", lambda: server.log)
         yield server
+    check_files([home / "log"])
 
 
 def ready(server: Server) -> bool:

@@ -140,7 +140,7 @@ def test_a_worker_without_time_to_finish_gives_back_what_runs_at_no_cost(sqlite_
     assert 0 == worker.stop()
 
     assert time.monotonic() - begun < 10
-    assert ("fetch", "waiting", 0, 0) == tuple(town.job()[key] for key in ("stage", "state", "tries", "waits"))
+    assert ("fetch", "waiting", 0) == tuple(town.job()[key] for key in ("stage", "state", "tries"))
     town.start(procfile()["worker"])
     town.wait_until_calm()
     assert Reckoning() == reckon([town.world.promise("contracts", "slow")], town.world.in_folder())
