@@ -1,16 +1,15 @@
 """Firma (firma.dev): signed callbacks, and documents, certificates and audit trails from its signing-request API.
 
-Wire facts, read in November 2026: callbacks and signature https://docs.firma.dev/guides/webhooks (older payload
-https://firma-2c386052.mintlify.app/guides/webhooks); secret used as text, event names, list call: GitHub
-Firma-esign/n8n-nodes-firma @66849a3; keys https://docs.firma.dev/guides/authentication; rotation
-https://docs.firma.dev/api-reference/v01.11.00/webhooks/rotate-webhook-signing-secret; audit
-https://docs.firma.dev/guides/audit-trail; download
-https://docs.firma.dev/api-reference/v01.38.00/signing-requests/download-signing-request; links of the certificate, list
-of webhooks: OpenAPI 01.38.00, as mirrored in GitHub api-evangelist/firma-dev.
+Wire facts, read in November 2026: callbacks https://docs.firma.dev/guides/webhooks (older payload
+https://firma-2c386052.mintlify.app/guides/webhooks); secret used as text, names of events, lists: GitHub
+Firma-esign/n8n-nodes-firma @66849a3; keys …/guides/authentication; audit …/guides/audit-trail; under
+https://docs.firma.dev/api-reference/ rotation v01.11.00/webhooks/rotate-webhook-signing-secret, download
+v01.38.00/signing-requests/download-signing-request, rows of the list v01.15.03/signing-requests/list-signing-requests;
+links of the certificate: OpenAPI 01.38.00, as mirrored in GitHub api-evangelist/firma-dev.
 
 Inferred, hence settings: the window on both sides (`tolerance`), that the workspace in a callback chooses the key
-(`workspace_keys`). Contradictory: the names of the events (`events`); the retries, of which the shorter schedule is
-assumed, so that the list is read every half hour.
+(`workspace_keys`). Contradictory: the names of the events (`events`); how a row of the list names its time (all names
+are read); the retries, of which the shorter schedule is assumed, so that the list is read every half hour.
 """
 
 import re
@@ -20,11 +19,10 @@ from functools import partial
 from typing import Any, ClassVar, Final, Literal
 
 from ..core.errors import NotReady, Permanent, Retryable, Unlikely
-from ..core.flow import EventTypes, Fates, beside_document, forgiving, object_in, quiet_object, segment
+from ..core.flow import EventTypes, Fates, beside_document, failure, forgiving, object_in, quiet_object, segment
 from ..core.links import address, pdf_name, save_beside, save_document, seconds_left
 from ..core.lists import Page, newest_first
-from ..core.moment import moment
-from ..core.payload import first_text, object_of, objects, text_at, told_id, whole
+from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
@@ -36,7 +34,6 @@ from ..core.types import (
     Answer,
     Call,
     DocumentRef,
-    Lacking,
     Listed,
     RawRequest,
     Request,
@@ -48,60 +45,60 @@ from ..core.types import (
 from ..signing.choice import AnyOf
 from ..signing.timed import timed
 
-_READY: Final = ("signing_request.completed", "signing_request.certificate.generated")
-_OVER: Final = ("cancelled", "expired", "deleted", "declined", "recipient.declined", "voided")
+# --- settings and events ----------------------------------------------------------------------------------------------
 
-# 503: the PDF is still being built, on its own schedule. 409: the request was never sent to its signers, so the
-# callback was premature or wrong; it counts as a failed try, each ten minutes or more after the last, until they end.
-_FATES: Final[Fates] = {
-    401: (Permanent, "the API key is not accepted"),
-    402: (Permanent, "the account has no credits"),
-    403: (Permanent, "the API key may not do this"),
-    404: (Unlikely, "no such signing request for this API key (the key of another workspace looks the same)"),
-    409: (Retryable, "there is no document: the signing request was not sent"),
-    422: (Permanent, "the request is not accepted"),
-    429: (Retryable, "the rate limit is reached"),
-    503: (NotReady, "the PDF is being built"),
-}
-_TOO_EARLY: Final = 600.0
-_ENDED: Final = ("cancelled", "declined", "expired")
-
-_SIGNED_IN: Final = ("X-Firma-Signature", "X-Firma-Signature-Old")
-_EVENT_ID: Final = ("id", "event_id")
-_CERTIFICATE_LINK: Final = "certificate_only_download_url"
-_LINK_MARGIN: Final = 60.0
-_NEWEST_FIRST: Final = {"status": "finished", "sort_by": "finished_on", "sort_order": "desc", "page_size": "50"}
-_WORST_FIRST: Final = {"sort_by": "consecutive_failures", "sort_order": "desc", "page_size": "200"}
+_ENDS: Final = tuple(
+    f"signing_request.{end}" for end in ("cancelled", "expired", "deleted", "declined", "recipient.declined", "voided")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Events(EventTypes):
     """Firma's names differ between its guide, its API description and its n8n node: hence lists."""
 
-    ready: tuple[str, ...] = setting("the document can be fetched", _READY)
-    terminal: tuple[str, ...] = setting(
-        "the signing ended without a document", tuple(f"signing_request.{end}" for end in _OVER)
+    ready: tuple[str, ...] = setting(
+        "the document can be fetched", ("signing_request.completed", "signing_request.certificate.generated")
     )
+    terminal: tuple[str, ...] = setting("the signing ended without a document", _ENDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirmaSettings:
     secrets: tuple[Secret, ...] = setting("webhook signing secrets as Firma shows them; two during a rotation")
     api_key: Secret = setting("API key; that of the protected workspace works company-wide")
-    workspace_keys: Mapping[str, Secret] = setting(
-        "API keys by workspace id, where one key is not enough", factory=dict
-    )
+    workspace_keys: Mapping[str, Secret] = setting("API keys by workspace id, if one is not enough", factory=dict)
     api_base: Url = setting("address of the API", Url("https://api.firma.dev/functions/v1/signing-request-api"))
     tolerance: int = setting("seconds that a signature's time may be away from now, both sides", 300)
-    document: Literal["final", "document_only"] = setting(
-        "final: the finished PDF as Firma hands it out; document_only: the one without certificate pages", "final"
-    )
+    document: Literal["final", "document_only"] = setting("document_only: without the certificate's pages", "final")
     events: Events = setting("types of event by what they mean", factory=Events)
 
     def __post_init__(self) -> None:
         timed(_SIGNED_IN[0], self.secrets, self.tolerance)
         for key in (self.api_key, *self.workspace_keys.values()):
             header_text(key.reveal())
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+_FATES: Final[Fates] = {
+    401: (Permanent, "the API key is not accepted"),
+    402: (Permanent, "the account has no credits"),
+    403: (Permanent, "the API key may not do this"),
+    404: (Unlikely, "no such signing request for this API key (the key of another workspace looks the same)"),
+    409: (Unlikely, "there is no document: the signing request was not sent"),
+    422: (Permanent, "the request is not accepted"),
+    429: (Retryable, "the rate limit is reached"),
+    503: (NotReady, "the PDF is being built"),
+}
+_ENDED: Final = ("cancelled", "declined", "expired")
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+_SIGNED_IN: Final = ("X-Firma-Signature", "X-Firma-Signature-Old")
+_EVENT_ID: Final = ("id", "event_id")
+_LINK_MARGIN: Final = 60.0
+_NEWEST_FIRST: Final = {"status": "finished", "sort_by": "finished_on", "sort_order": "desc", "page_size": "50"}
+_FINISHED: Final = ("finished_date", "timestamps.finished_on", "finished_on", "date_finished")
 
 
 class Firma(Provider):
@@ -129,10 +126,8 @@ class Firma(Provider):
         """Both generations of the payload. The signed body wins over the headers, which are not signed."""
         body = object_of(request)
         kind = first_text(body, "type", "event_type", "event") or request.header("X-Firma-Event") or ""
-        at, event_id = moment(body.get("created_at", body.get("timestamp"))), first_text(body, *_EVENT_ID)
+        at, event_id = moment_at(body, "created_at", "timestamp"), first_text(body, *_EVENT_ID)
         return [self.settings.events.event(kind, lambda: _named_in(body, at), id=event_id, at=at)]
-
-    # --- steps ----------------------------------------------------------------------------------------------------
 
     def steps(self, ref: DocumentRef) -> Steps:
         """The certificate goes first, because its call also tells the title. Its troubles never stop the document."""
@@ -146,27 +141,26 @@ class Firma(Provider):
             ask = self._final_link if self.settings.document == "final" else self._plain_link
             yield from save_document(partial(ask, ref), pdf_name(title))
         if AUDIT in ref.parts:
-            yield from self._audit(ref)
+            yield from forgiving(ref, AUDIT, self._audit(ref))
 
     def _certificate(self, ref: DocumentRef, detail: Mapping[str, Any]) -> Flow[None]:
-        """One that Firma failed to make is lacking too, and a person is told: it will hardly come by itself."""
-        reason = _why_no_certificate(detail)
+        """Of one that Firma failed to make a person is told: it will hardly come by itself."""
         if at_path(detail, "certificate.has_error") is True:
-            yield Warn(message=f"there is no certificate: {reason}")
-        if reason:
-            yield Lacking(part=CERTIFICATE, reason=reason)
-            return
+            yield Warn(message="there is no certificate: Firma reports an error while making it")
         again = partial(self._certificate_link, ref)
-        yield from save_beside(ref, CERTIFICATE, text_at(detail, _CERTIFICATE_LINK), again, "certificate.pdf")
+        yield from save_beside(ref, CERTIFICATE, _certificate_in(detail), again, "certificate.pdf")
 
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""
         request, beside = self._request(ref.hints, "signing-requests", ref.id, "audit"), beside_document(ref)
+        kind = "application/json"
         answer = yield Save(
-            request=request, part=AUDIT, name="audit.json", content_type="application/json", optional=beside
+            request=request, part=AUDIT, name="audit.json", content_type=kind, optional=beside, unless=("text/html",)
         )
         if not answer.ok:
-            yield Lacking(part=AUDIT, reason=f"its call answered {answer.status}")
+            raise failure(answer, _FATES, "Firma")
+        if not answer.sha256:
+            raise Retryable("its call answered with a page for people")
 
     def _final_link(self, ref: DocumentRef) -> Flow[str]:
         """A link to the finished PDF that opens for another minute."""
@@ -187,23 +181,24 @@ class Firma(Provider):
         return _link(detail, "document_only_download_url")
 
     def _certificate_link(self, ref: DocumentRef) -> Flow[str]:
-        return _link((yield from self._detail(ref, optional=beside_document(ref))), _CERTIFICATE_LINK)
+        return _certificate_in((yield from self._detail(ref, optional=beside_document(ref))))
 
     def _detail(self, ref: DocumentRef, *, optional: bool = False) -> Flow[Mapping[str, Any]]:
         request = self._request(ref.hints, "signing-requests", ref.id)
         return _object((yield Call(request=request, optional=optional)))
 
-    # --- reconciliation -------------------------------------------------------------------------------------------
-
     def polls_every(self) -> float:
         return 1_800.0
 
     def completed_since(self, when: float) -> Steps:
-        """The lists of all keys, and the webhooks that they see."""
+        """The lists of all keys, and the webhooks that they see: without a workspace those of the company alone. An
+        answer about webhooks that is an error is not missed."""
         hooks: list[Mapping[str, Any]] = []
         for workspace in ("", *self.settings.workspace_keys):
-            yield from newest_first(partial(self._page, _hints(workspace)), when)
-            hooks += yield from self._hooks(workspace)
+            hints, scope = _hints(workspace), {"workspace_id": workspace} if workspace else {}
+            yield from newest_first(partial(self._page, hints), when)
+            request = self._request(hints, "webhooks", page_size="200", **scope)
+            hooks += objects(quiet_object((yield Call(request=request, optional=True))).get("results"))
         for trouble in dict.fromkeys(_troubles(hooks, self.source)):
             yield Warn(message=trouble)
 
@@ -214,19 +209,10 @@ class Firma(Provider):
         count = at_path(found, "pagination.total_count")
         return Page(rows=rows, total=count, pages=at_path(found, "pagination.total_pages"))
 
-    def _hooks(self, workspace: str) -> Flow[list[Mapping[str, Any]]]:
-        """Without a workspace Firma lists those of the company alone. An answer that is an error is not missed."""
-        scope = {"workspace_id": workspace} if workspace else {}
-        request = self._request(_hints(workspace), "webhooks", **_WORST_FIRST, **scope)
-        return objects(quiet_object((yield Call(request=request, optional=True))).get("results"))
-
     def _request(self, hints: Mapping[str, str], *path: str, **query: str) -> Request:
         key = self.settings.workspace_keys.get(hints.get("workspace", ""), self.settings.api_key)
-        return Request(
-            url=address(self.settings.api_base, *path, **query),
-            headers={"Accept": "application/json"},
-            auth={"Authorization": key.reveal()},
-        )
+        url, accept = address(self.settings.api_base, *path, **query), {"Accept": "application/json"}
+        return Request(url=url, headers=accept, auth={"Authorization": key.reveal()})
 
 
 def _named_in(body: Mapping[str, Any], at: float | None) -> DocumentRef:
@@ -241,14 +227,12 @@ def _hints(workspace: str) -> Mapping[str, str]:
 
 
 def _row(row: Mapping[str, Any], hints: Mapping[str, str]) -> Listed:
-    finished = moment(at_path(row, "timestamps.finished_on") or row.get("finished_on"))
+    finished = moment_at(row, *_FINISHED)
     ref = DocumentRef(id=text_at(row, "id"), name=text_at(row, "name"), completed=finished, hints=hints)
     return Listed(ref=ref, completed=finished)
 
 
 def _object(answer: Answer) -> Mapping[str, Any]:
-    if answer.status == 409:
-        raise Retryable(f"Firma answered 409: {_FATES[409][1]}", after=_TOO_EARLY)
     return object_in(answer, _FATES, "Firma")
 
 
@@ -265,14 +249,15 @@ def _must_be_finished(state: Any) -> None:
         raise NotReady("the signing request is not finished")
 
 
-def _why_no_certificate(detail: Mapping[str, Any]) -> str:
+def _certificate_in(detail: Mapping[str, Any]) -> str:
+    """Its link. NotReady where there is none yet."""
     if at_path(detail, "certificate.has_error") is True:
-        return "Firma reports an error while making it"
+        raise NotReady("Firma reports an error while making it")
     if at_path(detail, "certificate.generated") is not True:
-        return "not generated yet"
-    if detail.get("certificate_only_download_error") is not None or not text_at(detail, _CERTIFICATE_LINK):
-        return "Firma cannot reach its file"
-    return ""
+        raise NotReady("not generated yet")
+    if detail.get("certificate_only_download_error") is not None:
+        raise NotReady("Firma cannot reach its file")
+    return _link(detail, "certificate_only_download_url")
 
 
 def _troubles(hooks: list[Mapping[str, Any]], source: str) -> Iterator[str]:

@@ -148,7 +148,7 @@ class FirmaSimulator(Account, Simulator):
         page, size = int(request.args.get("page", "1")), int(request.args.get("page_size", "50"))
         newest, total = self.listed(page, size)
         rows = [
-            {"id": signed.id, "name": signed.title, "timestamps": {"finished_on": _iso(signed.finished)}}
+            {"id": signed.id, "name": signed.title, "status": "finished", "finished_date": _iso(signed.finished)}
             for signed in newest
         ]
         return jsonify(results=rows, pagination=_pagination(page, size, total))

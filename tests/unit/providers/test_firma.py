@@ -137,7 +137,7 @@ def test_a_link_that_no_longer_opens_is_asked_for_anew_once(status: int) -> None
         (said({}, 402), Permanent, None),
         (said({}, 403), Permanent, None),
         (said({"error": "not_found"}, 404), Unlikely, None),
-        (said({"error": "no_document_available"}, 409), Retryable, 600.0),
+        (said({"error": "no_document_available"}, 409), Unlikely, None),
         (said({}, 408), Retryable, None),
         (said({}, 418), Permanent, None),
         (said({}, 422), Permanent, None),
@@ -175,7 +175,7 @@ def test_each_answer_of_the_download_call_has_its_fate(
         ([detail(certificate={"generated": False})], "not generated yet"),
         ([detail(certificate={"generated": True, "has_error": True})], "Firma reports an error while making it"),
         ([detail(certificate_only_download_error="file_not_accessible")], "Firma cannot reach its file"),
-        ([detail(certificate_only_download_url=None)], "Firma cannot reach its file"),
+        ([detail(certificate_only_download_url=None)], "Firma gives no certificate_only_download_url yet"),
         ([detail(), GONE, detail(), GONE], "its link answered 403"),
         ([detail(), Answer(status=500)], "its link answered 500"),
         ([detail(), GONE, said({}, 502)], "Firma answered 502: unexpected"),
@@ -254,9 +254,25 @@ def test_the_audit_trail_is_saved_as_json_with_the_key() -> None:
     assert {"Authorization": "main-key"} == saved.request.auth
 
 
-def test_an_audit_trail_that_is_refused_is_lacking() -> None:
-    _, lacking = flow(firma(), replace(REF, parts=(AUDIT,)), Answer(status=403))
-    assert Lacking(part=AUDIT, reason="its call answered 403") == lacking
+PAGE = Answer(status=200, headers={"content-type": "text/html; charset=utf-8"}, body=b"<html>")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "fate"),
+    [
+        (Answer(status=403), "Firma answered 403: the API key may not do this", Permanent),
+        (Answer(status=503), "Firma answered 503: the PDF is being built", NotReady),
+        (PAGE, "its call answered with a page for people", Retryable),
+    ],
+)
+def test_an_audit_trail_that_does_not_come_is_lacking_beside_the_document_and_an_error_alone(
+    answer: Answer, reason: str, fate: type[WebhookError]
+) -> None:
+    *_, saved, lacking = flow(firma(), replace(REF, parts=(DOCUMENT, AUDIT)), finished(), SAVED, answer)
+    assert isinstance(saved, Save)
+    assert (("text/html",), Lacking(part=AUDIT, reason=reason)) == (saved.unless, lacking)
+    with pytest.raises(fate):
+        flow(firma(), replace(REF, parts=(AUDIT,)), answer)
 
 
 def test_the_document_without_certificate_pages_comes_from_the_detail_call() -> None:
@@ -289,6 +305,21 @@ def test_the_list_is_asked_with_every_key_and_stops_at_the_first_older_one() -> 
     ]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"finished_date": "1970-01-01T00:01:40Z", "created_date": "1970-01-01T00:00:00Z"},
+        {"date_finished": "1970-01-01T00:01:40Z", "finished_date": None},
+        {"timestamps": {"finished_on": "1970-01-01T00:01:40Z"}},
+        {"finished_on": 100},
+    ],
+)
+def test_the_time_of_a_row_is_read_under_every_name_that_firma_gave_it(row: dict[str, Any]) -> None:
+    rows = said({"results": [{"id": "new", **row}, {"id": "old", "finished_date": "1970-01-01T00:01:39Z"}]})
+    _, told = looked(firma(), {"signing-requests": [rows]})
+    assert [("new", 100.0, 100.0)] == [(one.ref.id, one.ref.completed, one.completed) for one in told]
+
+
 def test_a_list_that_got_shorter_between_two_pages_is_read_again() -> None:
     longer, shorter = (page(*ids, total=total) for ids, total in (("ab", 3), ("", 2)))
 
@@ -298,11 +329,11 @@ def test_a_list_that_got_shorter_between_two_pages_is_read_again() -> None:
     assert ["a", "b", "c"] == [row.ref.id for row in told]
 
 
-def test_the_webhooks_of_the_company_and_of_each_workspace_are_looked_at_worst_first() -> None:
+def test_the_webhooks_of_the_company_and_of_each_workspace_are_looked_at() -> None:
     asked, _ = looked(firma(workspace_keys={"ws/1": Secret("its-key")}), {})
 
     company, workspace = (one for one in asked if "/webhooks?" in one.url)
-    assert f"{API}/webhooks?sort_by=consecutive_failures&sort_order=desc&page_size=200" == company.url
+    assert f"{API}/webhooks?page_size=200" == company.url
     assert f"{company.url}&workspace_id=ws%2F1" == workspace.url
     assert [{"Authorization": "main-key"}, {"Authorization": "its-key"}] == [company.auth, workspace.auth]
 
