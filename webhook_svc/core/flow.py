@@ -105,6 +105,13 @@ def told(value: Any, most: int = 200) -> str:
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
+def told_in(answer: Answer, path: str) -> str:
+    """What the JSON of the answer says there, fit for a message; \"\" where it is no JSON, or no text stands there."""
+    with suppress(Retryable):
+        return told(at_path(answer.json(), path))
+    return ""
+
+
 def _pause(answer: Answer) -> float | None:
     """`Retry-After`, or what some senders of a 429 say instead: seconds in `x-ratelimit-reset`, or in the body."""
     after = answer.retry_after()
