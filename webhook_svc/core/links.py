@@ -35,9 +35,9 @@ def save_link(
     return answer
 
 
-def save_document(ask: Callable[[], Flow[str]], name: str, **announced: Any) -> Flow[Answer]:
-    """Saves the document behind the link that `ask` brings; Retryable where the link does not open."""
-    answer = yield from save_link((yield from ask()), ask, DOCUMENT, name, **announced)
+def save_document(ask: Callable[[], Flow[str]], name: str, *, link: str = "", **announced: Any) -> Flow[Answer]:
+    """Saves the document behind `link`, or behind the one that `ask` brings; Retryable where it does not open."""
+    answer = yield from save_link(link or (yield from ask()), ask, DOCUMENT, name, **announced)
     if not answer.ok:
         raise Retryable(f"the document's link answered {answer.status}", after=answer.retry_after())
     return answer
@@ -50,13 +50,18 @@ def save_beside(ref: DocumentRef, part: str, link: str, again: Callable[[], Flow
         yield Lacking(part=part, reason=f"its link answered {answer.status}")
 
 
+def server_time(answer: Answer) -> float | None:
+    """When the server answered, by its own clock; None where it does not tell."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def seconds_left(answer: Answer, until: Any) -> float:
     """How long a link lasts by the clock of the server that made it; endless where either time is missing."""
-    end = moment(until)
-    try:
-        return inf if end is None else end - parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError):
-        return inf
+    end, now = moment(until), server_time(answer)
+    return inf if end is None or now is None else end - now
 
 
 def pdf_name(title: str) -> str:

@@ -1,19 +1,28 @@
 """Reading foreign JSON, in which every value may be missing or of another type."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .errors import Permanent
 from .moment import moment
-from .types import RawRequest, as_text, at_path
+from .types import RawRequest, as_text, at_path, parse_json
 
 
-def object_of(request: RawRequest) -> Mapping[str, Any]:
-    """The JSON object that a callback is. ValueError where it is none."""
-    body = request.json()
+def object_of(request: RawRequest, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Mapping[str, Any]:
+    """The JSON object that a callback is, made by `pairs` (see `unambiguous`). ValueError where it is none."""
+    body = parse_json(request.body, pairs)
     if not isinstance(body, Mapping):
         raise ValueError("the body is not a JSON object")
     return body
+
+
+def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which a key that stands twice with different values is None: where customers may add keys, nobody
+    knows which of the two is the sender's."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = value if found.get(key, value) == value else None
+    return found
 
 
 def told_id(request: RawRequest, *paths: str) -> str:

@@ -57,6 +57,13 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+def too_short(secrets: Iterable[Secret], least: int = 16) -> list[str]:
+    """What `Provider.warnings` says of secrets that could be guessed."""
+    if all(len(secret.reveal()) >= least for secret in secrets):
+        return []
+    return [f"one of `secrets` is shorter than {least} characters: `webhook-svc gen-secret` makes a good one"]
+
+
 class Url(str):
     """An http(s) address written in the configuration: its host is trusted as written."""
 

@@ -19,10 +19,13 @@ AUDIT: Final = "audit"
 # --- what arrives -------------------------------------------------------------------------------------------------
 
 
-def parse_json(body: bytes) -> Any:
-    """JSON from foreign bytes; ValueError is the only thing it raises (nesting and huge numbers included)."""
+def parse_json(body: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """JSON from foreign bytes; ValueError is the only thing it raises (nesting and huge numbers included).
+
+    `pairs` makes the objects, where a plain dict is not wanted.
+    """
     try:
-        return json.loads(body)
+        return json.loads(body, object_pairs_hook=pairs)
     except (RecursionError, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"not JSON: {type(error).__name__}") from None
 

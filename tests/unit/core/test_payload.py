@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Permanent
-from webhook_svc.core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
+from webhook_svc.core.payload import first_text, moment_at, object_of, objects, text_at, told_id, unambiguous, whole
 from webhook_svc.core.types import RawRequest
 
 FOREIGN = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
@@ -19,6 +19,24 @@ def test_a_body_that_is_no_object_is_a_value_error(body: bytes) -> None:
 
 def test_the_object_of_a_body_is_read() -> None:
     assert {"a": [1]} == object_of(RawRequest(body=b'{"a": [1]}'))
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"a": 1, "a": 2, "b": 3}', {"a": None, "b": 3}),
+        (b'{"a": 1, "a": 1}', {"a": 1}),
+        (b'{"a": 1, "a": 2, "a": 1}', {"a": None}),
+        (b'{"o": {"a": "x", "a": "y"}}', {"o": {"a": None}}),
+    ],
+)
+def test_a_key_that_stands_twice_with_different_values_says_nothing(body: bytes, found: Any) -> None:
+    assert found == object_of(RawRequest(body=body), unambiguous)
+
+
+def test_nesting_without_end_is_a_value_error_however_objects_are_made() -> None:
+    with pytest.raises(ValueError):
+        object_of(RawRequest(body=b'{"a":' * 100_000), unambiguous)
 
 
 @pytest.mark.parametrize(

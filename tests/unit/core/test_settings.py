@@ -21,6 +21,7 @@ from webhook_svc.core.settings import (
     problems_in,
     setting,
     suggestion,
+    too_short,
 )
 
 
@@ -240,3 +241,9 @@ def test_no_value_at_all_escapes_as_an_exception(value: Any) -> None:
     for key in ("number", "secret", "address", "choice", "names", "table", "inner"):
         built, problems = judged(**{key: value})
         assert (built is None) == bool(problems)
+
+
+def test_secrets_that_could_be_guessed_are_warned_of_without_being_told() -> None:
+    assert [] == too_short([Secret("x" * 16)])
+    [warning] = too_short([Secret("x" * 16), Secret("hunter2")])
+    assert "hunter2" not in warning
