@@ -106,7 +106,7 @@ def told(value: Any, most: int = 200) -> str:
 
 
 def told_in(answer: Answer, path: str) -> str:
-    """What the JSON of the answer says there, fit for a message; \"\" where it is no JSON, or no text stands there."""
+    """What the JSON of the answer says there, fit for a message; "" where it is no JSON, or no text stands there."""
     with suppress(Retryable):
         return told(at_path(answer.json(), path))
     return ""
