@@ -134,8 +134,8 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
     """A copy adds nothing, but where the first came to nothing, its parse runs again (at most once a minute):
     a forged or early copy never silences the genuine one. The copy's bytes serve where they are no longer kept."""
     tx.connection.execute(event.update().where(event.c.id == event_id).values(copies=event.c.copies + 1))
-    came_to_nothing = sa.or_(event.c.state.in_(("ignored", "dead")), sa.and_(event.c.state == "parsed", _unserved()))
-    last = tx.connection.execute(sa.select(event.c.queued).where(event.c.id == event_id, came_to_nothing)).scalar()
+    asked = sa.select(event.c.queued).where(event.c.id == event_id, _may_come_to_more(tx.now))
+    last = tx.connection.execute(asked).scalar()
     if last is not None:
         due = max(tx.now, last + REQUEUE_INTERVAL)
         tx.connection.execute(event.update().where(event.c.id == event_id).values(state="accepted", queued=due))
@@ -144,11 +144,18 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
         insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)], delay=due - tx.now)
 
 
-def _unserved() -> sa.ColumnElement[bool]:
-    """A signing of this event is given up, or has no document yet (see `signings.want`)."""
-    waits = sa.and_(signing.c.state.in_(("fetching", "complete")), signing.c.version == 0)
-    return (
-        sa.exists()
-        .where(signing_event.c.event_id == event.c.id, signing.c.id == signing_event.c.signing_id)
-        .where(sa.or_(signing.c.state == "dead", waits))
-    )
+def _may_come_to_more(now: float) -> sa.ColumnElement[bool]:
+    """A signing that was given up needs to be asked for again, be it in a minute. The other cases need no such delay:
+    so soon the same bytes are read the same way, and a fetch that waits looks again by itself."""
+    long_ago, parsed = event.c.queued <= now - REQUEUE_INTERVAL, event.c.state == "parsed"
+    nothing = signing.c.version == 0
+    given_up = _has_signing(sa.or_(signing.c.state == "dead", sa.and_(signing.c.state == "complete", nothing)))
+    waits = _has_signing(sa.and_(signing.c.state == "fetching", nothing))
+    misread = event.c.state.in_(("ignored", "dead"))
+    return sa.or_(sa.and_(parsed, given_up), sa.and_(long_ago, sa.or_(misread, sa.and_(parsed, waits))))
+
+
+def _has_signing(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """A signing of this event is such a one (see `signings.want`)."""
+    its = signing_event.c.event_id == event.c.id, signing.c.id == signing_event.c.signing_id
+    return sa.exists().where(*its).where(which)

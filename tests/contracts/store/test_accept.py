@@ -69,16 +69,39 @@ def test_copies_of_an_event_that_came_to_nothing_are_parsed_again_at_most_once_a
     life.accept()
     life.settle(life.job(Stage.PARSE), outcome)
     assert state == life.row(event)["state"]
+    life.accept()
+    assert (state, []) == (life.row(event)["state"], life.rows(job))
+    life.clock.advance(61)
     for _ in range(3):
         life.accept()
     assert "accepted" == life.row(event)["state"]
-    assert 1 == len(life.rows(job))
+    life.settle(life.job(Stage.PARSE), outcome)
+    life.clock.advance(30)
+    life.accept()
+    assert [] == life.rows(job)
+
+
+def test_copies_about_a_signing_that_was_given_up_ask_for_it_again_in_a_minute(life: Any, words: Any) -> None:
+    life.accept()
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    life.settle(life.job(Stage.FETCH), Buried(reason="no such document"))
+    for _ in range(3):
+        life.accept()
+    assert ("accepted", 1) == (life.row(event)["state"], len(life.rows(job)))
     life.clock.advance(59)
     assert () == life.claim().jobs
     life.clock.advance(2)
-    life.settle(life.job(Stage.PARSE), outcome)
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    life.settle(life.job(Stage.FETCH), words.fetched())
+
+
+def test_a_copy_about_a_signing_that_is_being_fetched_does_not_disturb_it_within_a_minute(
+    life: Any, words: Any
+) -> None:
     life.accept()
-    assert () == life.claim().jobs
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    life.accept()
+    assert ["fetch"] == [row["stage"] for row in life.rows(job)]
 
 
 def test_a_copy_of_an_event_that_was_understood_and_served_is_not_parsed_again(life: Any, words: Any) -> None:

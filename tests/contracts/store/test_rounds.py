@@ -110,7 +110,7 @@ def test_an_order_is_complete_once_its_documents_are_known(life: Any) -> None:
 def test_an_event_that_is_ignored_and_comes_again_is_ignored_again(life: Any) -> None:
     life.accept()
     life.settle(life.job(Stage.PARSE), Closed(type="playing", sender_id="", reason="nothing"))
-    life.accept()
     life.clock.advance(61)
+    life.accept()
     life.settle(life.job(Stage.PARSE), Closed(type="playing", sender_id="", reason="nothing"))
     assert ("ignored", 1) == (life.row(event)["state"], life.row(event)["copies"])
