@@ -110,9 +110,13 @@ def _file(body: Iterator[bytes], length: int, kind: str) -> Response:
 
 
 def _then_reset(beginning: bytes, connection: socket.socket | None) -> Iterator[bytes]:
-    """Closing with a linger time of zero sends RST instead of the polite end."""
+    """Closing with a linger time of zero sends RST instead of the polite end. The server goes on to look at the socket:
+    one whose other end is gone takes its place."""
     yield beginning
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(connection.detach())
+        ended, other = socket.socketpair()
+        with ended:
+            other.close()
+            os.dup2(ended.fileno(), connection.fileno(), inheritable=False)
     raise ConnectionResetError("reset on demand")
