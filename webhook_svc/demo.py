@@ -307,14 +307,11 @@ def _verdicts(scene: Scene, heard: Heard, lines: list[Line]) -> list[tuple[str, 
 
 
 def _tried_again(scene: Scene) -> int:
-    """How many signings were not fetched at the first try."""
-    signings = {str(row["signing_id"]) for row in scene.store.list(Query(kind="deliveries"))}
-    stories = [scene.store.timeline(signing_id) or {} for signing_id in signings]
-    return sum(
-        any(one["outcome"] in ("again", "waiting") for one in signing["attempts"])
-        for story in stories
-        for signing in story["signings"]
-    )
+    """How many signings were not fetched whole at the first try; those that brought nothing new have no delivery."""
+    events = scene.store.list(Query(kind="events", limit=500))
+    stories = [scene.store.timeline(str(row["id"])) or {"signings": []} for row in events]
+    tries = {signing["id"]: len(signing["attempts"]) for story in stories for signing in story["signings"]}
+    return sum(count > 1 for count in tries.values())
 
 
 def _found(events: list[dict[str, object]]) -> bool:
