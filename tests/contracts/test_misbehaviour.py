@@ -112,6 +112,7 @@ OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
 ELSEWHERE = {
     "dropped": "only the list tells of such a signing: tests of the reconciliation",
     "list_shrinks": "tests of lists and of the reconciliation",
+    "callback_failed": "only the list tells of such a signing: tests of the reconciliation",
     "hook_failing": "the list warns of it: tests of the provider",
     "hook_disabled": "the list warns of it: tests of the provider",
     "wrong_signature": "below: a callback that is not genuine",

@@ -111,6 +111,21 @@ def test_what_the_provider_never_told_is_found_and_everything_is_delivered_once(
     assert_each_was_delivered_once(way, SIGNINGS)
 
 
+@pytest.mark.parametrize("canceled", [False, True])
+def test_a_document_of_which_okdokument_does_not_say_how_it_ended_is_found_and_left_to_a_person(
+    canceled: bool, way_to: Callable[[str], Way], tmp_path: Path
+) -> None:
+    way = way_to("okdokument")
+    way.simulator.misbehave("callback_failed")
+    assert [] == (way.simulator.cancel("d-1") if canceled else way.simulator.finish("d-1"))
+    (looked,) = sweeper(way, tmp_path).due()
+    way.rest()
+    assert (["d-1"], 1) == ([ref.id for ref in looked.new], len(looked.warnings))
+    assert ({}, []) == (way.files(), way.deliveries())
+    (letter,) = way.dead()
+    assert "whether the signer submitted or canceled is not known" in letter["reason"]
+
+
 # --- a worker that is killed --------------------------------------------------------------------------------------
 
 

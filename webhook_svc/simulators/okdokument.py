@@ -15,6 +15,9 @@ from ..core.types import RawRequest
 from .account import Account, Signed, made_up, said
 from .quirks import API_QUIRKS, CALLBACK_QUIRKS, FILE_QUIRKS
 
+UNTOLD_QUIRKS = ("callback_failed",)
+"""The callback meets an error: the document is left in the state `errorsendinfo`, however its signer decided."""
+
 _ZONE = "Europe/Bratislava"
 
 
@@ -23,7 +26,7 @@ class OkdokumentSimulator(Account, Simulator):
     between rounds, or where they are sent twice."""
 
     provider = "okdokument"
-    quirks = (*CALLBACK_QUIRKS, *FILE_QUIRKS, *API_QUIRKS)
+    quirks = (*CALLBACK_QUIRKS, *UNTOLD_QUIRKS, *FILE_QUIRKS, *API_QUIRKS)
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -36,10 +39,7 @@ class OkdokumentSimulator(Account, Simulator):
     # --- callbacks ------------------------------------------------------------------------------------------------
 
     def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
-        """The signer pressed Submit. A document that was signed before enters its next round, with other bytes.
-
-        A callback that is dropped leaves the document in the state of those that could not be told.
-        """
+        """The signer pressed Submit. A document that was signed before enters its next round, with other bytes."""
         return self._enter("signed", document, title, size)
 
     def cancel(self, document: str) -> list[RawRequest]:
@@ -52,10 +52,10 @@ class OkdokumentSimulator(Account, Simulator):
         later = f", round {len(rounds)}" if len(rounds) > 1 else ""
         self._states[document] = state
         self.sign(document, (title or f"Contract {document}") + later, size)
-        sent = self.sent([lambda: self._callback(document, state)])
-        if not sent:
+        if self.shown.take("callback_failed"):
             self._states[document] = "errorsendinfo"
-        return sent
+            return []
+        return self.sent([lambda: self._callback(document, state)])
 
     def _callback(self, document: str, state: str) -> RawRequest:
         said = {"state": state, "id": document, "signatureRequestId": self._rounds[document][-1]}
