@@ -430,6 +430,12 @@ def hook_disabled(world: World) -> None:
     assert [] == warnings_of_the_list(world)
 
 
+def callback_failed(world: World) -> None:
+    """Nothing is sent, and the list warns."""
+    assert [] == world.simulator.finish("d-1")
+    assert [True] == ["could not deliver" in warning for warning in warnings_of_the_list(world)]
+
+
 SHOWN_BY_ALL = (
     *(duplicate, reorder, dropped, wrong_signature),
     *(truncated, short_of_length, trickle, reset, empty_file, html_file, json_file, private_redirect),
@@ -438,7 +444,7 @@ SHOWN_BY_ALL = (
 )
 SHOWN_WHERE_IT_APPLIES = (
     *(late, rotated_secret, expired_link, certificate_late, token_expired, token_down),
-    *(list_shrinks, hook_failing, hook_disabled),
+    *(list_shrinks, hook_failing, hook_disabled, callback_failed),
 )
 QUIRKS: dict[str, Callable[[World], None]] = {
     shows.__name__: shows for shows in (*SHOWN_BY_ALL, *SHOWN_WHERE_IT_APPLIES)
