@@ -365,7 +365,7 @@ def test_what_another_account_signed_is_refused_or_a_hint_that_brings_nothing(
 # --- hints: what anybody may say, and only the provider's API can confirm ---------------------------------------------
 
 UNSIGNED: dict[str, dict[str, Any]] = {
-    "esignon": {"secrets": [], "authorization": "none"},
+    "esignon": {"secrets": []},
     "generic": {"secrets": [], "verify": {"alg": "none"}},
     "okdokument": {"secrets": []},
 }

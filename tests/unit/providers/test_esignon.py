@@ -223,7 +223,7 @@ def test_a_step_is_waited_for_some_minutes_and_no_longer(
         (said(status=400), Retryable, None),
         (said(status=401), RenewToken, Permanent),
         (said(status=403), RenewToken, Permanent),
-        (said(status=404), Permanent, None),
+        (said(status=404), Unlikely, None),
         (said(status=500), Retryable, None),
         (Answer(status=200, body=b"<html>"), Retryable, None),
         (Answer(status=200, body=b"[]"), Retryable, None),
@@ -234,7 +234,7 @@ def test_each_answer_about_the_state_has_its_fate(
     answer: Answer, fate: type[WebhookError], otherwise: type[WebhookError] | None
 ) -> None:
     with pytest.raises(fate) as raised:
-        flow(esignon(both_headers=True), REF, answer)
+        flow(esignon(), REF, *[answer] * (2 if otherwise else 1))
     assert fate is type(raised.value)
     assert otherwise is (type(raised.value.otherwise) if isinstance(raised.value, RenewToken) else None)
 
@@ -242,7 +242,7 @@ def test_each_answer_about_the_state_has_its_fate(
 @pytest.mark.parametrize("code", ["10", "11", "12", "94", "-1"])
 def test_a_code_of_the_download_gets_a_new_token_before_it_is_permanent(code: str) -> None:
     with pytest.raises(RenewToken) as raised:
-        flow(esignon(both_headers=True), REF, info(), said(code=code))
+        flow(esignon(), REF, info(), said(code=code), said(code=code))
     assert isinstance(raised.value.otherwise, Permanent)
 
 
@@ -253,16 +253,11 @@ def test_a_message_quotes_what_esignon_says_in_one_line_and_not_all_of_it() -> N
     assert len(str(raised.value)) < 300
 
 
-@pytest.mark.parametrize("refusal", [said(code="94"), said(status=401), said(status=403)])
+@pytest.mark.parametrize("refusal", [said(code="94"), said(code="47"), said(status=401), said(status=403)])
 def test_a_token_that_is_refused_in_one_header_is_sent_in_both(refusal: Answer) -> None:
     first, second, *_ = asked(flow(esignon(), REF, refusal, info(), links(), SAVED))
     token = "esignon tok-1"
     assert [{"Authorization": token}, {"Authorization": token, "Authentication": token}] == [first.auth, second.auth]
-
-
-def test_both_headers_may_be_sent_from_the_start() -> None:
-    first, *_ = asked(flow(esignon(both_headers=True), REF, info(), links(), SAVED))
-    assert {"Authorization", "Authentication"} == set(first.auth)
 
 
 @pytest.mark.parametrize("document", ["", ".", ".."])
@@ -356,46 +351,58 @@ def test_the_list_is_asked_day_by_day_from_the_day_before_to_the_servers_tomorro
     assert [{"doc_uid": "t-1"}] == bodies[0]["field_list"]
 
 
-def test_its_days_are_those_of_the_zone_in_the_settings() -> None:
-    bodies, _ = listed(NOW + 3600, EMPTY, EMPTY)
-    assert "2025-10-03" == bodies[0]["start_date"]
-    bodies, _ = listed(NOW + 3600, EMPTY, EMPTY, offset="+00:00")
-    assert "2025-10-02" == bodies[0]["start_date"]
-
-
-def test_a_server_that_tells_no_time_is_asked_once() -> None:
-    bodies, _ = listed(0.0, replace(EMPTY, headers={}))
+def test_a_list_that_is_asked_for_from_the_beginning_of_time_begins_there() -> None:
+    bodies, _ = listed(0.0, replace(EMPTY, headers={"date": "Thu, 01 Jan 1970 00:00:00 GMT"}))
     assert [("1970-01-01", "1970-01-02")] == [(body["start_date"], body["end_date"]) for body in bodies]
 
 
-def test_every_template_has_a_list_and_without_one_nothing_is_chosen() -> None:
+@pytest.mark.parametrize("date", [{}, {"date": "soon"}, {"date": "Fri, 03 Oct 99999999999 14:30:00 GMT"}])
+def test_a_server_that_tells_no_time_leaves_the_mark_where_it_is(date: dict[str, str]) -> None:
+    with pytest.raises(Retryable, match="Date"):
+        listed(NOW, replace(EMPTY, headers=date))
+
+
+def test_every_template_has_a_list() -> None:
     seen, _ = driven(esignon(templates=("t-1", "t-2")).completed_since(NOW + 3600), EMPTY, EMPTY, EMPTY, EMPTY)
     assert ["t-1", "t-1", "t-2", "t-2"] == [one.json["body"]["doc_uid"] for one in asked(seen)]
-    seen, _ = driven(esignon().completed_since(NOW + 3600), EMPTY, EMPTY)
-    assert [False, False] == ["field_list" in one.json["body"] for one in asked(seen)]
+
+
+def test_without_templates_there_is_no_list_and_check_says_so() -> None:
+    assert (900.0, None) == (esignon(templates=("t-1",)).polls_every(), esignon().polls_every())
+    assert [False, True] == ["`templates`" in "".join(esignon(templates=t).warnings()) for t in (("t-1",), ())]
+    with pytest.raises(Permanent, match="`templates`"):
+        driven(esignon().completed_since(NOW))
 
 
 def test_what_the_list_holds_is_listed_from_the_given_time_on() -> None:
     rows = [
         row("new"),
-        row("old", "2025-10-03 22:29:59.0"),
+        row("old", "2025-10-02 22:29:59.0"),
         row(12584),
         row("whole day", "2025-10-03"),
         row("no time", None),
+        row("no state", wf_status=None),
         row("playing", wf_status="Playing"),
         row(None),
         row(["x"]),
         "row",
     ]
     _, found = listed(NOW - 3600, said({"wf_list": rows}), said({"wf_list": None}), said({"wf_list": {}}))
-    assert ["new", "12584", "whole day", "no time"] == [one.ref.id for one in found]
+    assert ["new", "12584", "whole day", "no time", "no state"] == [one.ref.id for one in found]
     assert (NOW - 1800, "계약서", {"status": "Complete"}) == (found[0].completed, found[0].ref.name, found[0].ref.hints)
     assert [1_759_417_200.0, None] == [found[2].completed, found[3].completed]
+    assert {} == found[4].ref.hints
+
+
+def test_a_list_in_another_zone_than_the_settings_say_loses_nothing() -> None:
+    """Finished at 14:20 UTC and written so; read as Seoul's, it lies nine hours earlier."""
+    _, found = listed(NOW - 3600, said({"wf_list": [row("new", "2025-10-03 14:20:00.0")]}), EMPTY, EMPTY)
+    assert ["new"] == [one.ref.id for one in found]
 
 
 @pytest.mark.parametrize("code", ["17", "18"])
 def test_a_list_that_wants_templates_says_so(code: str) -> None:
-    with pytest.raises(Permanent, match="`templates`"):
+    with pytest.raises(Permanent, match="`client_id` and `templates`"):
         listed(NOW, said(code=code))
 
 
@@ -407,9 +414,26 @@ def test_a_callback_is_answered_with_an_empty_object() -> None:
     assert (200, b"{}", "application/json") == (reply.status, reply.body, reply.content_type)
 
 
+def said_by(**body: Any) -> tuple[str, Meaning, list[Mapping[str, str]]]:
+    known = {"worktype": "CF", "wfuid": "1", "workdatetime": "2020-01-31 04:23:28.0"}
+    [event] = esignon().parse(RawRequest(body=json.dumps({"header": {}, "body": {**known, **body}}).encode()))
+    return event.type, event.meaning, [ref.hints for ref in event.documents]
+
+
+@pytest.mark.parametrize("status", ["single", "complete", "", "{}"])
+def test_a_customers_own_parameter_called_status_hides_no_completion(status: str) -> None:
+    assert ("CF", Meaning.READY, [{"at": "2020-01-31 04:23:28.0"}]) == said_by(status=status)
+    assert ("export", Meaning.READY) == said_by(status=status, worktype="")[:2]
+    assert ("RT", Meaning.TERMINAL) == said_by(status=status, worktype="RT")[:2]
+
+
+def test_a_type_of_work_that_nobody_documents_is_recorded_and_asks_for_nothing() -> None:
+    assert ("XX", Meaning.OTHER, []) == said_by(worktype="XX")
+
+
 def test_without_a_secret_an_unguessable_url_is_demanded() -> None:
     assert not esignon().needs_url_token()
-    open_to_all = esignon(authorization="none", secrets=())
+    open_to_all = esignon(secrets=())
     assert open_to_all.needs_url_token()
     assert not open_to_all.scheme().signs
 
@@ -417,8 +441,6 @@ def test_without_a_secret_an_unguessable_url_is_demanded() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"secrets": ()},
-        {"authorization": "none"},
         {"offset": "+0900"},
         {"offset": "+25:00"},
         {"company_id": ""},
@@ -431,8 +453,8 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_a_short_secret_is_warned_about() -> None:
-    assert [] == esignon().warnings()
-    [warning] = esignon(secrets=(Secret("short"),)).warnings()
+    assert [] == esignon(templates=("t-1",)).warnings()
+    [warning] = esignon(templates=("t-1",), secrets=(Secret("short"),)).warnings()
     assert "'short'" not in warning
 
 
@@ -508,8 +530,8 @@ def test_the_simulated_login_refuses_a_wrong_password() -> None:
         here.run(here.provider.login())
 
 
-def test_the_simulated_list_wants_a_template() -> None:
+def test_the_simulated_list_knows_its_template_alone() -> None:
     here = Simulated()
-    here.provider.settings = replace(here.provider.settings, templates=())
+    here.provider.settings = replace(here.provider.settings, templates=("another",))
     with pytest.raises(Permanent, match="`templates`"):
         here.run(here.provider.completed_since(NOW))
