@@ -35,7 +35,8 @@ PATIENCE = 0.75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestLimits:
-    """`accept_timeout` in seconds, less where a sender gives up sooner; `keep_refused` per source; `max_body` in bytes."""
+    """`accept_timeout` in seconds, less where a sender gives up sooner; `keep_refused` is how many per source;
+    `max_body` in bytes."""
 
     accept_timeout: float = 4.0
     keep_refused: int = 20
