@@ -104,6 +104,8 @@ OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
         **{("not_found", times): Promise(says="answered 404", ends=DEAD) for times in (1, 2, EVER)},
     },
     "indexhealth": {
+        ("not_ready", 1): Promise(waits=SOON, says="answered 437", ends=DELIVERED),
+        ("not_ready", 4): Promise(waits=SOON, says="answered 437", ends=DEAD),
         ("not_ready", EVER): Promise(waits=SOON, says="answered 437", ends=DEAD),
         ("not_found", 1): Promise(waits=SOON, says="answered 437", ends=DELIVERED),
         ("not_found", 2): Promise(waits=SOON, says="answered 437", ends=DELIVERED),

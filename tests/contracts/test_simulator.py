@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from werkzeug.test import Client
 
-from webhook_svc.core.errors import NotGenuine, NotReady, Permanent, RenewToken, Retryable
+from webhook_svc.core.errors import NotGenuine, NotReady, Permanent, RenewToken, Retryable, Unlikely
 from webhook_svc.core.ports import Provider, Simulator, Step, Steps
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import (
@@ -297,7 +297,7 @@ def rate_limited(world: World) -> None:
 
 
 def not_ready(world: World) -> None:
-    with pytest.raises(NotReady):
+    with pytest.raises((NotReady, Unlikely)):
         world.fetch("d-1")
     brings_the_document_at_last(world)
 

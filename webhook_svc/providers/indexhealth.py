@@ -8,23 +8,22 @@ details and list https://docs.indexhealth.ai/docs/documents/get-document-details
 Unknown, nowhere documented: a callback (hence the hook defined here, `secrets`, and polling, `collections`), the
 address of the API (`api_base`), how long a token lasts (its `exp`, else until it is refused), whether a status comes by
 HTTP or in the body (both are read, the body's error wins), a limit of calls.
-Inferred: a document is complete at `avg_progress` 100 (`progress`), any text serves as `fingerprint`, JSON and HTML are
-no documents, a 437 right after the creation may pass.
+Inferred: a document is complete at `avg_progress` 100 (`progress`) and may keep its `updated_at` while it gets there,
+any text serves as `fingerprint`, JSON and HTML are no documents, a 437 may pass right after the creation.
 """
 
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from ..core.errors import DocumentCheckFailed, NotReady, Permanent, RenewToken, Retryable, WebhookError
-from ..core.flow import EventTypes, Fates, failure, object_in, segment, token, told
-from ..core.links import save_document, seconds_left
-from ..core.moment import moment
-from ..core.payload import first_text, object_of, objects, text_at, told_id
+from ..core.errors import DocumentCheckFailed, Permanent, RenewToken, Retryable, Unlikely, WebhookError
+from ..core.flow import EventTypes, Fates, failure, object_in, segment, token, told, told_in
+from ..core.links import address, save_document, seconds_left
+from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id
 from ..core.ports import Flow, Provider, Scheme, Step, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.types import (
@@ -34,7 +33,6 @@ from ..core.types import (
     Call,
     DocumentRef,
     Listed,
-    Meaning,
     RawRequest,
     Request,
     Save,
@@ -46,41 +44,10 @@ from ..core.types import (
 from ..signing.choice import Nobody
 from ..signing.timed import timed
 
-_NAME = "Index Health"
-_SIGNATURE = "X-Signature"
-_READY = "document.ready"
+_NAME: Final = "Index Health"
+_READY: Final = "document.ready"
 
-# 403 renews the token first, 437 may pass while the document is new: see _error.
-_FATES: Fates = {
-    401: (Permanent, "the token is not accepted"),
-    403: (Permanent, "the token is refused, although it is new"),
-    404: (Permanent, "there is no such call: look at `api_base`"),
-    407: (Permanent, "access denied: this user or group may not see the document"),
-    435: (
-        Permanent,
-        "the document has no file: it is a link, or was never uploaded; somebody has to look at its document_url",
-    ),
-    436: (Permanent, "the request is not accepted"),
-    437: (Permanent, "no such document or collection for this user and group"),
-    429: (Retryable, "too many calls"),
-    500: (Retryable, "a fault of the server"),
-}
-_LOGIN_FATES: Fates = {
-    400: (Permanent, "a field of the credentials or of `user` is missing"),
-    401: (Permanent, "client_id or client_secret is wrong"),
-    403: (Permanent, "the client may not log in"),
-    407: (Permanent, "the client may not log in for this group_name"),
-    435: (Permanent, "a field of the credentials or of `user` is missing"),
-    436: (Permanent, "the credentials or `user` are not accepted"),
-    437: (Permanent, "no such client or group_name"),
-}
-_NO_FILE = ("application/json", "text/html")
-_EXTENSIONS = (".pdf", ".docx", ".txt", ".png", ".jpg", ".jpeg", ".gif")
-_OF_TYPE = {"PDF": ".pdf", "DOCX": ".docx", "TXT": ".txt"}
-_RENEW_BEFORE = 60.0
-_NEW = 150.0
-_EVERY = 300.0
-_STUCK = 86_400.0
+# --- settings and events ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +104,34 @@ class IndexHealthSettings:
             raise ValueError("a `tolerance` above 0 and a `progress` from 0 to 100")
 
 
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+_FATES: Final[Fates] = {
+    403: (Permanent, "the token is refused, although it is new"),  # the first time it is renewed: see _error
+    404: (Permanent, "there is no such call: look at `api_base`"),
+    407: (Permanent, "access denied: this user or group may not see the document"),
+    435: (Permanent, "it has no file: a link, or never uploaded; somebody has to look at its document_url"),
+    436: (Permanent, "the request is not accepted"),
+    437: (Unlikely, "no such document or collection for this user and group"),
+    429: (Retryable, "too many calls"),
+    500: (Retryable, "a fault of the server"),
+}
+_LOGIN_FATES: Final[Fates] = {
+    400: (Permanent, "a field of the credentials or of `user` is missing"),
+    401: (Permanent, "client_id or client_secret is wrong"),
+    403: (Permanent, "the client may not log in"),
+    435: (Permanent, "a field of the credentials or of `user` is missing"),
+    436: (Permanent, "the credentials or `user` are not accepted"),
+}
+
+# --- steps ------------------------------------------------------------------------------------------------------------
+
+_NO_FILE: Final = ("application/json", "text/html")
+_ENDINGS: Final = (".pdf", ".docx", ".txt", ".png", ".jpg", ".jpeg", ".gif")
+_RENEW_BEFORE: Final = 60.0
+_STUCK: Final = 86_400.0
+
+
 class IndexHealth(Provider):
     """The documents that one user of one client may see."""
 
@@ -145,7 +140,7 @@ class IndexHealth(Provider):
 
     def scheme(self) -> Scheme:
         given = self.settings
-        return timed(_SIGNATURE, given.secrets, given.tolerance) if given.secrets else Nobody()
+        return timed("X-Signature", given.secrets, given.tolerance) if given.secrets else Nobody()
 
     def warnings(self) -> list[str]:
         if all(len(secret.reveal()) >= 16 for secret in self.settings.secrets):
@@ -155,23 +150,13 @@ class IndexHealth(Provider):
     def offers(self) -> frozenset[str]:
         return frozenset({DOCUMENT})
 
-    def polls_every(self) -> float | None:
-        return _EVERY if self.settings.collections else None
-
-    # --- the hook -------------------------------------------------------------------------------------------------
-
     def delivery_id(self, request: RawRequest) -> str:
         return told_id(request, "id")
 
     def parse(self, request: RawRequest) -> list[SourceEvent]:
         body = object_of(request)
-        kind = first_text(body, "type") or _READY
-        at = _signed_at(request)
-        meaning = self.settings.events.meaning(kind)
-        documents = () if meaning is Meaning.OTHER else (_named_in(body, at),)
-        return [SourceEvent(type=kind, meaning=meaning, id=first_text(body, "id"), at=at, documents=documents)]
-
-    # --- the token ------------------------------------------------------------------------------------------------
+        kind, at = first_text(body, "type") or _READY, moment_at(body, "completed_at")
+        return [self.settings.events.event(kind, lambda: _named_in(body, at), id=first_text(body, "id"), at=at)]
 
     def login(self) -> Generator[Step, Answer, Token]:
         """The documentation shows the success with two names of the token."""
@@ -189,92 +174,85 @@ class IndexHealth(Provider):
             raise Retryable(f"{_NAME}'s login brought no token")
         return Token(text=text, lasts=_lasts(answer, text))
 
-    # --- the download ---------------------------------------------------------------------------------------------
-
     def steps(self, ref: DocumentRef) -> Steps:
         """The details come first: they tell the name, and whether the file has to be a PDF."""
         if DOCUMENT not in ref.parts:
             return
         bearer = yield from token()
-        details = yield from self._data(bearer, "get-document-details", {"document_id": ref.id}, ref.completed)
+        announced = _announced((yield from self._data(bearer, "get-document-details", document_id=ref.id)), ref.name)
         save = self._by_link if self.settings.download == "link" else self._directly
-        answer = yield from save(bearer, ref, _announced(details, ref.name))
+        answer = yield from save(bearer, ref, announced)
         if not answer.sha256:
-            kind = told(answer.headers.get("content-type", "").partition(";")[0], 80)
-            raise DocumentCheckFailed(f"{_NAME} sent {kind or 'nothing'}, which is not the document")
+            kind = told(answer.content_type, 80) or "nothing"
+            raise DocumentCheckFailed(f"{_NAME} sent {kind}, which is not the document")
 
     def _by_link(self, bearer: str, ref: DocumentRef, announced: Mapping[str, Any]) -> Flow[Answer]:
         def link() -> Flow[str]:
-            data = yield from self._data(bearer, "download", {"document_id": ref.id}, ref.completed)
-            if not (found := text_at(data, "download_url")):
+            if not (found := text_at((yield from self._data(bearer, "download", document_id=ref.id)), "download_url")):
                 raise Retryable(f"{_NAME} gives no download_url")
             return found
 
         return (yield from save_document(link, **announced))
 
     def _directly(self, bearer: str, ref: DocumentRef, announced: Mapping[str, Any]) -> Flow[Answer]:
-        request = Request(url=self._url("download", segment(ref.id)), auth=_auth(bearer))
+        request = Request(url=address(self.settings.api_base, "download", ref.id), auth=_auth(bearer))
         answer = _judged((yield Save(request=request, **announced)))
         if not answer.ok:
-            raise _error(answer, _NAME, ref.completed)
+            raise _error(answer, _NAME)
         return answer
 
-    # --- the list -------------------------------------------------------------------------------------------------
+    def polls_every(self) -> float | None:
+        return 300.0 if self.settings.collections else None
 
     def completed_since(self, when: float) -> Steps:
-        """There are no pages. All collections are read before a document is named: see `_end_of`."""
+        """There are no pages. All collections are read before a document is named: see `_end`."""
         if not self.settings.collections:
             raise Permanent("no `collections` are configured: there is no list to look through")
         bearer = yield from token()
-        complete: list[Listed] = []
-        unfinished: list[Listed] = []
+        rows: list[Mapping[str, Any]] = []
         for collection in self.settings.collections:
-            data = yield from self._data(bearer, "get-documents", {"collection_id": collection})
-            for row in objects(data):
-                (complete if self._is_complete(row) else unfinished).extend(_listed(row, when))
-        end = _end_of(complete, unfinished)
-        for one in complete:
-            yield one if one.completed is None else replace(one, completed=min(one.completed, end))
+            data = yield from self._data(bearer, "get-documents", collection_id=collection)
+            if not isinstance(data, list):
+                raise Retryable(f"{_NAME} sends no list of the collection {collection}")
+            rows += objects(data)
+        end = self._end(rows)
+        for row in filter(self._is_complete, rows):
+            document, updated = text_at(row, "document_id"), moment_at(row, "updated_at")
+            if document and (updated is None or updated >= when):
+                ref = DocumentRef(id=document, name=text_at(row, "document_name"), completed=updated)
+                yield Listed(ref=ref, completed=None if updated is None else min(updated, end))
+
+    def _end(self, rows: Iterable[Mapping[str, Any]]) -> float:
+        """What no `completed` may exceed, for the next look begins there: the oldest document that is still processed
+        may complete under its old time. One that got nowhere for a day holds nobody up any more."""
+        times = [(time, self._is_complete(row)) for row in rows if (time := moment_at(row, "updated_at")) is not None]
+        newest = max((time for time, _ in times), default=0.0)
+        return min((time for time, complete in times if not complete and newest - time < _STUCK), default=inf)
 
     def _is_complete(self, row: Mapping[str, Any]) -> bool:
         progress = row.get("avg_progress") or 0
         return isinstance(progress, int | float) and progress >= self.settings.progress
 
-    def _data(
-        self, bearer: str, call: str, content: Mapping[str, str], completed: float | None = None
-    ) -> Flow[Mapping[str, Any] | list[Any]]:
+    def _data(self, bearer: str, call: str, **content: str) -> Flow[Any]:
         """What stands in the envelope: an object, of a collection a list."""
         answer = _judged((yield Call(request=self._post(call, content, bearer))))
-        collection = content.get("collection_id")
-        sender = f"{_NAME} (collection {collection})" if collection else _NAME
+        sender = f"{_NAME} (collection {content['collection_id']})" if "collection_id" in content else _NAME
         if not answer.ok:
-            raise _error(answer, sender, completed)
-        data = object_in(answer, _FATES, sender).get("data")
-        if not isinstance(data, list if collection else Mapping):
-            raise Retryable(f"{sender} sends no data")
-        return data
+            raise _error(answer, sender)
+        return object_in(answer, _FATES, sender).get("data")
 
     def _post(self, call: str, content: Mapping[str, Any], bearer: str = "") -> Request:
-        return Request(url=self._url(call), method="POST", json=content, auth=_auth(bearer))
-
-    def _url(self, *path: str) -> str:
-        return "/".join((self.settings.api_base.rstrip("/"), *path))
+        return Request(url=address(self.settings.api_base, call), method="POST", json=content, auth=_auth(bearer))
 
 
 def _auth(bearer: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {bearer}"} if bearer else EMPTY
 
 
-def _signed_at(request: RawRequest) -> float | None:
-    found = re.search(r"(?:\A|,)\s*t=([0-9]{1,12})", request.header(_SIGNATURE) or "")
-    return moment(found[1]) if found else None
-
-
 def _named_in(body: Mapping[str, Any], at: float | None) -> DocumentRef:
-    document, completed = first_text(body, "document_id"), moment(body.get("completed_at"))
+    document = first_text(body, "document_id")
     segment(document)
-    name = first_text(body, "document_name")
-    return DocumentRef(id=document, name=name, completed=at if completed is None else completed)
+    return DocumentRef(id=document, name=first_text(body, "document_name"), completed=at)
 
 
 def _judged(answer: Answer) -> Answer:
@@ -287,34 +265,18 @@ def _judged(answer: Answer) -> Answer:
     return answer
 
 
-def _error(answer: Answer, sender: str, completed: float | None) -> WebhookError:
-    """`completed` is when the document was: a new one may not be known everywhere yet."""
-    said = ""
-    with suppress(ValueError):
-        said = told(at_path(parse_json(answer.body), "message"), 80)
-    error = failure(answer, _FATES, sender, said)
-    if answer.status == 403:
-        return RenewToken(f"{sender} wants a new token", otherwise=error)
-    if answer.status == 437 and abs(seconds_left(answer, completed)) < _NEW:
-        return NotReady(f"{error}; it is new and may be not there yet")
-    return error
+def _error(answer: Answer, sender: str) -> WebhookError:
+    error = failure(answer, _FATES, sender, told_in(answer, "message"))
+    return RenewToken(f"{sender} wants a new token", otherwise=error) if answer.status == 403 else error
 
 
-def _announced(details: Mapping[str, Any] | list[Any], title: str) -> Mapping[str, Any]:
+def _announced(details: Any, title: str) -> Mapping[str, Any]:
     """What the details say of the file. Only a PDF is checked; any other type is the answer's to tell."""
-    name, kind = text_at(details, "document_name") or title or DOCUMENT, text_at(details, "document_type").upper()
-    known = (_extension(name), _OF_TYPE.get(kind, ""), _extension(text_at(details, "document_file_path")))
-    extension = next(filter(None, known), "")
-    is_pdf = kind == "PDF" or (not kind and extension == ".pdf")
-    return {
-        "name": name if _extension(name) else name + extension,
-        "content_type": "application/pdf" if is_pdf else "",
-        "unless": _NO_FILE,
-    }
-
-
-def _extension(name: str) -> str:
-    return next((one for one in _EXTENSIONS if name.lower().endswith(one)), "")
+    name, path = text_at(details, "document_name") or title or DOCUMENT, text_at(details, "document_file_path").lower()
+    ending = next((one for one in _ENDINGS if path.endswith(one)), "")
+    name = name if name.lower().endswith(_ENDINGS) else name + ending
+    kind = text_at(details, "document_type").upper() or ("PDF" if name.lower().endswith(".pdf") else "")
+    return {"name": name, "content_type": "application/pdf" if kind == "PDF" else "", "unless": _NO_FILE}
 
 
 def _lasts(answer: Answer, text: str) -> float | None:
@@ -325,19 +287,3 @@ def _lasts(answer: Answer, text: str) -> float | None:
         left = seconds_left(answer, at_path(claims, "exp"))
         return None if left == inf else max(left - _RENEW_BEFORE, 0.0)
     return None
-
-
-def _listed(row: Mapping[str, Any], when: float) -> list[Listed]:
-    document, updated = text_at(row, "document_id"), moment(row.get("updated_at"))
-    if not document or (updated is not None and updated < when):
-        return []
-    ref = DocumentRef(id=document, name=text_at(row, "document_name"), completed=updated)
-    return [Listed(ref=ref, completed=updated)]
-
-
-def _end_of(complete: list[Listed], unfinished: list[Listed]) -> float:
-    """What no `completed` may exceed, for the next look begins there: the oldest document that is still processed may
-    complete under its old time. One that got nowhere for a day holds nobody up any more."""
-    times = [one.completed for one in (*complete, *unfinished) if one.completed is not None]
-    waiting = [one.completed for one in unfinished if one.completed is not None]
-    return min((time for time in waiting if max(times) - time < _STUCK), default=inf)
