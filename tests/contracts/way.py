@@ -157,8 +157,8 @@ class Way:
         return len(self.rows(event)), len(self.rows(refused))
 
     def stored(self) -> str:
-        """Every row that people or the next stage read, but for the bytes of callbacks."""
-        requests = [one["request"] for table in (payload, refused) for one in self.rows(table)]
+        """Every row that people or the next stage read, and the callbacks as they are kept."""
+        requests = [f"{one['request']} {one['body']}" for table in (payload, refused) for one in self.rows(table)]
         return "\n".join(
             [*requests, *map(str, self.rows(event)), *map(str, self.rows(attempt)), *map(str, self.dead())]
         )
