@@ -1,44 +1,38 @@
-"""Telnyx Documents: signed callbacks about orders, and the documents (letters of authorization, invoices, proofs of
-identity) that belong to these orders.
+"""Telnyx Documents: signed callbacks about orders, and the documents that these orders hold.
 
-Wire facts, read in November 2026:
-signature https://developers.telnyx.com/docs/development/sdk/python/webhooks
-and GitHub team-telnyx/telnyx-python @6d68c8ca, src/telnyx/lib/webhook_verification.py;
-events https://developers.telnyx.com/api-reference/callbacks/number-order-status-update,
-https://developers.telnyx.com/api-reference/callbacks/hosted-number-order-event,
-https://developers.telnyx.com/docs/numbers/porting/port-in-notifications and …/port-out-notifications;
-documents https://developers.telnyx.com/api-reference/documents/retrieve-a-document, …/download-a-document
-and …/generate-a-temporary-download-link-for-a-document;
-links https://developers.telnyx.com/openapi/spec/tag/Documents-API;
-limits https://developers.telnyx.com/development/api-fundamentals/reliability/rate-limiting;
-list of callbacks and its rows: telnyx-python, src/telnyx/types/webhook_delivery_list_*.py.
+Wire facts, read in November 2026 under https://developers.telnyx.com:
+signature docs/development/sdk/python/webhooks, and GitHub team-telnyx/telnyx-python @6d68c8ca,
+src/telnyx/lib/webhook_verification.py; list of callbacks there, src/telnyx/types/webhook_delivery_list_*.py;
+events api-reference/callbacks/number-order-status-update and …/hosted-number-order-event,
+docs/numbers/porting/port-in-notifications and …/port-out-notifications;
+documents api-reference/documents/retrieve-a-document, …/download-a-document and
+…/generate-a-temporary-download-link-for-a-document; links openapi/spec/tag/Documents-API;
+limits development/api-fundamentals/reliability/rate-limiting.
 
-Not known: an event of a document's own (`events` names those of orders), how keys are changed (`secrets` takes
-several), how long a link lasts (none is kept), how the list of callbacks is sorted (all that was started since then is
-read), the `linked_record_type` of an order that hosts numbers (links are sought by the order's id alone).
-Inferred: a document may go out once it was scanned (`unscanned`); an order may be looked at in every state but `draft`
-(`too_early`); what a document requirement holds is the document's id where it is a UUID.
+Unknown: an event of a document's own (`events` names those of orders); how keys are changed (`secrets` takes several);
+how long a link lasts (none is kept); how long Telnyx repeats a callback before its list shows it (six hours are
+assumed), and how that list is sorted (all of it is read); the `linked_record_type` of an order that hosts numbers
+(links are sought by the order's id alone). Inferred: a document may go out once it was scanned (`unscanned`); an order
+may be looked at in every state but `draft` (`too_early`); where a document is required, a UUID is the document's id.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal, TypeVar
 
 from ..core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
-from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
+from ..core.flow import EventTypes, Fates, failure, object_in, segment, told_in
 from ..core.links import address, save_document
 from ..core.lists import Page, newest_first
-from ..core.moment import moment
-from ..core.payload import first_text, object_of, objects, text_at, told_id, whole
+from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
 from ..core.types import (
     DOCUMENT,
-    EMPTY,
     Answer,
     Call,
     DocumentRef,
@@ -54,25 +48,9 @@ from ..core.types import (
 )
 from ..signing.verify import Verifier, VerifySettings
 
-_TYPE = ("data.event_type", "event_type", "event")
-_EVENT_ID = ("data.id", "id")
-_TIME = ("data.occurred_at", "occurred_at")
-_PAYLOAD = ("data.payload", "payload")
-_ORDER_ID = ("order_id", "id")
-_ORDER_STATUS = ("order_status", "status", "status.value")
-_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_WHOLE = {"page[size]": "250"}  # more documents of one order than anybody has
-_CALLBACKS = "20"  # a row holds every attempt with up to 30 kB, and a page must stay below 1 MiB
+T = TypeVar("T")
 
-_FATES: Fates = {
-    401: (Permanent, "the API key is not accepted"),
-    403: (Permanent, "the API key may not do this"),
-    404: (Unlikely, "there is no such thing in this account (an upload that nothing is linked to lives 30 minutes)"),
-    408: (Retryable, "it took too long"),
-    409: (Retryable, "something else changes it at this moment"),
-    422: (Permanent, "the request is not accepted"),
-    429: (Retryable, "the rate limit is reached"),
-}
+# --- settings and events ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +84,26 @@ class TelnyxSettings:
     events: Events = setting("types of event by what they mean", factory=Events)
 
     def __post_init__(self) -> None:
-        if not self.secrets:
-            raise ValueError("at least one public key in `secrets`")
-        if self.tolerance <= 0:
-            raise ValueError("a `tolerance` above 0")
         header_text(self.api_key.reveal())
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+_FATES: Fates = {
+    401: (Permanent, "the API key is not accepted"),
+    403: (Permanent, "the API key may not do this"),
+    404: (Unlikely, "there is no such thing in this account (an upload that nothing is linked to lives 30 minutes)"),
+    408: (Retryable, "it took too long"),
+    409: (Retryable, "something else changes it at this moment"),
+    422: (Permanent, "the request is not accepted"),
+    429: (Retryable, "the rate limit is reached"),
+}
+
+_ORDER_STATUS = ("order_status", "status", "status.value")
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_WHOLE = {"page[size]": "250"}  # more documents of one order than anybody has
+_CALLBACKS = {"page[size]": "20"}  # a row holds every attempt with up to 30 kB, and a page must stay below 1 MiB
+_REPEATED = 6 * 3600.0
 
 
 class Telnyx(Provider):
@@ -130,7 +123,7 @@ class Telnyx(Provider):
             vars={"ts": r"header:telnyx-timestamp ~ \A([0-9]{1,12})\Z"},
             tolerance=self.settings.tolerance,
         )
-        return Verifier(table, self.settings.secrets, self.public_url)
+        return Verifier(table, self.settings.secrets)
 
     def offers(self) -> frozenset[str]:
         return frozenset({DOCUMENT})
@@ -139,25 +132,24 @@ class Telnyx(Provider):
         return 900.0
 
     def delivery_id(self, request: RawRequest) -> str:
-        return told_id(request, *_EVENT_ID)
+        return told_id(request, "data.id", "id")
 
     def parse(self, request: RawRequest) -> list[SourceEvent]:
-        """The documents that the callback names; where it names none, the order, whose steps find them."""
-        return [self._event(object_of(request))]
+        return [self._said(_event_in(object_of(request)))]
 
-    def _event(self, body: Any) -> SourceEvent:
-        kind, event_id = first_text(body, *_TYPE), first_text(body, *_EVENT_ID)
+    def _said(self, event: Any) -> SourceEvent:
+        """With the documents that it names; where it names none, with the order, whose steps find them."""
+        kind, event_id = first_text(event, "event_type", "event"), first_text(event, "id")
+        at, payload = moment_at(event, "occurred_at"), at_path(event, "payload")
         if not kind:
             raise ValueError("the callback names no type of event")
-        at, payload = moment(_first(body, _TIME)), _first(body, _PAYLOAD)
         meaning = self.settings.events.meaning(kind)
         if any(at_path(payload, path) in self.settings.too_early for path in _ORDER_STATUS):
             meaning = Meaning.OTHER
         documents: tuple[DocumentRef, ...] = ()
         if meaning is not Meaning.OTHER:
-            named = _uuids(_required(payload))
-            order = () if named else (_order_in(payload, kind, event_id, at),)
-            documents = (*(DocumentRef(id=document, completed=at) for document in named), *order)
+            named = tuple(DocumentRef(id=one, completed=at) for one in _uuids(_required(payload)))
+            documents = named or (_order_in(payload, kind, event_id, at),)
         return SourceEvent(type=kind, meaning=meaning, id=event_id, at=at, documents=documents)
 
     def steps(self, ref: DocumentRef) -> Steps:
@@ -178,24 +170,28 @@ class Telnyx(Provider):
         """What stands where the documents of an order are named."""
         match family:
             case "number_order":
-                return list(_required((yield from self._data("number_orders", order))))
+                return list(_required((yield from self._data(dict, "number_orders", order))))
             case "portout":
                 return (yield from self._document_ids("portouts", order, "supporting_documents"))
             case "porting_order":
-                found = yield from self._data("porting_orders", order)
-                more = yield from self._document_ids("porting_orders", order, "additional_documents", query=_WHOLE)
+                found = yield from self._data(dict, "porting_orders", order)
+                more = yield from self._document_ids("porting_orders", order, "additional_documents", **_WHOLE)
                 return [text_at(found, "documents.loa"), text_at(found, "documents.invoice"), *more]
-        query = {"filter[linked_resource_id]": order, **_WHOLE}
-        return (yield from self._document_ids("document_links", query=query))
+        return (yield from self._document_ids("document_links", **{"filter[linked_resource_id]": order}, **_WHOLE))
 
     def _document(self, ref: DocumentRef) -> Flow[None]:
-        about = yield from self._data("documents", ref.id)
+        about = yield from self._data(dict, "documents", ref.id)
         self._must_be_fit(about)
-        answer = yield from self._saved(ref, about)
+        name, kind = text_at(about, "filename") or ref.name, text_at(about, "content_type")
+        sha256, size = text_at(about, "sha256") or None, whole(at_path(about, "size.amount"))
+        if self.settings.download == "link":
+            answer = yield from save_document(partial(self._link, ref), name, sha256=sha256, content_type=kind)
+        else:
+            request = self._request("documents", ref.id, "download", accept="application/octet-stream")
+            answer = yield Save(request=request, name=name, sha256=sha256, content_type=kind)
         if not answer.ok:
             raise _failure(answer)
-        size = whole(at_path(about, "size.amount"))
-        if not text_at(about, "sha256") and size not in (None, answer.size):
+        if sha256 is None and size not in (None, answer.size):
             raise DocumentCheckFailed(f"{answer.size} bytes came where Telnyx names {size}")
 
     def _must_be_fit(self, about: Mapping[str, Any]) -> None:
@@ -207,52 +203,43 @@ class Telnyx(Provider):
         if scan != "scanned" and self.settings.unscanned == "wait":
             raise NotReady("the document is not ready: it waits to be scanned for viruses")
 
-    def _saved(self, ref: DocumentRef, about: Mapping[str, Any]) -> Flow[Answer]:
-        name, kind = text_at(about, "filename") or ref.name, text_at(about, "content_type")
-        sha256 = text_at(about, "sha256") or None
-        if self.settings.download == "direct":
-            request = self._request("documents", ref.id, "download", accept="application/octet-stream")
-            return (yield Save(request=request, name=name, sha256=sha256, content_type=kind))
-        return (yield from save_document(lambda: self._link(ref), name, sha256=sha256, content_type=kind))
-
     def _link(self, ref: DocumentRef) -> Flow[str]:
-        link = text_at((yield from self._data("documents", ref.id, "download_link")), "url")
-        if not link:
-            raise Retryable("Telnyx gives no link to the document")
-        return link
+        if link := text_at((yield from self._data(dict, "documents", ref.id, "download_link")), "url"):
+            return link
+        raise Retryable("Telnyx gives no link to the document")
 
     def completed_since(self, when: float) -> Steps:
-        """The callbacks that Telnyx sent or tried to send. How they are sorted is not known: none ends the reading."""
-        started = datetime.fromtimestamp(max(0, int(when)), UTC).isoformat().replace("+00:00", "Z")
-        kinds = (*self.settings.events.ready, *self.settings.events.changed)
-        query = {"filter[started_at][gte]": started, "filter[event_type]": ",".join(kinds), "page[size]": _CALLBACKS}
-        yield from newest_first(lambda number: self._callbacks({**query, "page[number]": str(number)}, number), 0.0)
+        """The callbacks that Telnyx sent or tried to send. How they are sorted is not known: none ends the reading.
+
+        One that is still repeated may not be listed yet, and is found by its first attempt, hours ago, when it is.
+        """
+        began = datetime.fromtimestamp(max(0, int(when - _REPEATED)), UTC).isoformat().replace("+00:00", "Z")
+        kinds = ",".join((*self.settings.events.ready, *self.settings.events.changed))
+        query = {"filter[started_at][gte]": began, "filter[event_type]": kinds, **_CALLBACKS}
+        yield from newest_first(partial(self._callbacks, query), 0.0)
 
     def _callbacks(self, query: Mapping[str, str], number: int) -> Flow[Page]:
-        answer = yield Call(request=self._request("webhook_deliveries", query=query))
+        answer = yield Call(request=self._request("webhook_deliveries", **query, **{"page[number]": str(number)}))
         sent, listed, unread = _data_in(answer, list), [], 0
         for row in sent:
             try:
-                event = self._event(at_path(row, "webhook"))
+                event = self._said(_event_in(at_path(row, "webhook")))
                 listed += [Listed(ref=ref, completed=event.at) for ref in event.documents]
             except (ValueError, Permanent):
                 unread += 1
         if unread:
             yield Warn(message=f"{unread} callbacks in Telnyx's list are not understood")
         meta = at_path(answer.json(), "meta")
-        pages = whole(at_path(meta, "total_pages"))
-        more = number + bool(sent) if pages is None else pages
-        return Page(rows=listed, total=at_path(meta, "total_results"), pages=more)
+        pages = whole(at_path(meta, "total_pages")) or number + bool(sent)
+        return Page(rows=listed, total=at_path(meta, "total_results"), pages=pages)
 
-    def _data(self, *path: str, query: Mapping[str, str] = EMPTY) -> Flow[Mapping[str, Any]]:
-        data: Mapping[str, Any] = _data_in((yield Call(request=self._request(*path, query=query))), Mapping)
-        return data
+    def _data(self, kind: type[T], *path: str, **query: str) -> Flow[T]:
+        return _data_in((yield Call(request=self._request(*path, **query))), kind)
 
-    def _document_ids(self, *path: str, query: Mapping[str, str] = EMPTY) -> Flow[list[str]]:
-        rows = _data_in((yield Call(request=self._request(*path, query=query))), list)
-        return [text_at(row, "document_id") for row in rows]
+    def _document_ids(self, *path: str, **query: str) -> Flow[list[str]]:
+        return [text_at(row, "document_id") for row in (yield from self._data(list, *path, **query))]
 
-    def _request(self, *path: str, query: Mapping[str, str] = EMPTY, accept: str = "application/json") -> Request:
+    def _request(self, *path: str, accept: str = "application/json", **query: str) -> Request:
         return Request(
             url=address(self.settings.api_base, *path, **query),
             headers={"Accept": accept},
@@ -260,35 +247,17 @@ class Telnyx(Provider):
         )
 
 
+def _event_in(body: Any) -> Any:
+    """It stands under `data`; newer families have it at the top, with a `data` of their own inside."""
+    inner = at_path(body, "data")
+    return inner if at_path(inner, "event_type") is not None else body
+
+
 def _order_in(payload: Any, kind: str, event_id: str, at: float | None) -> DocumentRef:
     """Each event of an order is a round: its documents may be others by then."""
-    order = first_text(payload, *_ORDER_ID)
+    order = first_text(payload, "order_id", "id")
     segment(order)
     return DocumentRef(id=order, round=event_id, completed=at, hints={"order": kind.partition(".")[0]})
-
-
-def _data_in(answer: Answer, kind: type[Any]) -> Any:
-    """What stands under `data`, where Telnyx answers with one thing (Mapping) or several (list)."""
-    if not answer.ok:
-        raise _failure(answer)
-    data = object_in(answer, _FATES, "Telnyx").get("data")
-    if not isinstance(data, kind):
-        raise Retryable("the answer holds no such data as Telnyx describes")
-    return data
-
-
-def _failure(answer: Answer) -> WebhookError:
-    """Telnyx writes an error as one object, or as a list under `errors`."""
-    said: Any = None
-    with suppress(Retryable):
-        body = answer.json()
-        said = at_path(body, "errors.0") or body
-    words = (told(at_path(said, "code"), 20), told(at_path(said, "title"), 100))
-    return failure(answer, _FATES, "Telnyx", " ".join(filter(None, words)))
-
-
-def _first(body: Any, paths: Iterable[str]) -> Any:
-    return next((value for path in paths if (value := at_path(body, path)) is not None), None)
 
 
 def _required(order: Any) -> Iterator[str]:
@@ -302,3 +271,19 @@ def _required(order: Any) -> Iterator[str]:
 def _uuids(texts: Iterable[str]) -> list[str]:
     """Those that can be the id of a document, each once: a requirement may hold plain text in its place."""
     return list(dict.fromkeys(text.lower() for text in texts if _UUID.fullmatch(text.lower())))
+
+
+def _data_in(answer: Answer, kind: type[T]) -> T:
+    """What stands under `data`, where Telnyx answers with one thing (dict) or several (list)."""
+    if not answer.ok:
+        raise _failure(answer)
+    data = object_in(answer, _FATES, "Telnyx").get("data")
+    if not isinstance(data, kind):
+        raise Retryable("the answer holds no such data as Telnyx describes")
+    return data
+
+
+def _failure(answer: Answer) -> WebhookError:
+    """Telnyx writes an error as one object, or as a list under `errors`."""
+    words = (told_in(answer, f"errors.0.{key}") or told_in(answer, key) for key in ("code", "title"))
+    return failure(answer, _FATES, "Telnyx", " ".join(filter(None, words)))
