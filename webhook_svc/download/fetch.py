@@ -60,16 +60,16 @@ class Fetcher:
 
     def listed(self, provider: Provider, http: Http, since: float) -> Listing:
         def run(asking: _Asking) -> Listing:
-            rows: list[Listed] = []
+            rows: dict[tuple[str, str], Listed] = {}  # a list that overlaps itself names a signing twice
 
             def act(step: Step) -> Answer | None:
                 if isinstance(step, Listed):
-                    rows.append(step)
+                    rows[step.ref.id, step.ref.round] = step
                     return None
                 return asking.act(step)
 
             _drive(provider.completed_since(since), act, MAX_LIST_STEPS)
-            return Listing(rows=tuple(rows), warnings=tuple(asking.warnings))
+            return Listing(rows=tuple(rows.values()), warnings=tuple(asking.warnings))
 
         return self._renewing(run, provider, http)
 

@@ -682,6 +682,15 @@ def test_a_list_is_read_to_its_end(vault: LocalVault, http: HttpClient, httpserv
     assert ["a", "b"] == [line.ref.id for line in found.rows]
 
 
+def test_what_a_list_names_twice_counts_once_and_each_round_counts(vault: LocalVault, http: HttpClient) -> None:
+    def flow(_: DocumentRef) -> Steps:
+        for name, round in (("a", "1"), ("a", "2"), ("a", "1"), ("b", "")):
+            yield Listed(ref=DocumentRef(id=name, round=round))
+
+    found = Fetcher(vault).listed(Scripted(flow), http, 0.0)
+    assert [("a", "1"), ("a", "2"), ("b", "")] == [(line.ref.id, line.ref.round) for line in found.rows]
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
