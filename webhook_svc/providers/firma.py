@@ -31,7 +31,6 @@ from ..core.types import (
     CERTIFICATE,
     DOCUMENT,
     EMPTY,
-    Answer,
     Call,
     DocumentRef,
     Listed,
@@ -147,15 +146,21 @@ class Firma(Provider):
         """Of one that Firma failed to make a person is told: it will hardly come by itself."""
         if at_path(detail, "certificate.has_error") is True:
             yield Warn(message="there is no certificate: Firma reports an error while making it")
-        again = partial(self._certificate_link, ref)
+
+        def again() -> Flow[str]:
+            return _certificate_in((yield from self._detail(ref, optional=beside_document(ref))))
+
         yield from save_beside(ref, CERTIFICATE, _certificate_in(detail), again, "certificate.pdf")
 
     def _audit(self, ref: DocumentRef) -> Flow[None]:
         """Saved like a file: a long trail is larger than an answer may be."""
-        request, beside = self._request(ref.hints, "signing-requests", ref.id, "audit"), beside_document(ref)
-        kind = "application/json"
         answer = yield Save(
-            request=request, part=AUDIT, name="audit.json", content_type=kind, optional=beside, unless=("text/html",)
+            request=self._request(ref.hints, "signing-requests", ref.id, "audit"),
+            part=AUDIT,
+            name="audit.json",
+            content_type="application/json",
+            optional=beside_document(ref),
+            unless=("text/html",),
         )
         if not answer.ok:
             raise failure(answer, _FATES, "Firma")
@@ -166,7 +171,7 @@ class Firma(Provider):
         """A link to the finished PDF that opens for another minute."""
         for _ in range(2):
             answer = yield Call(request=self._request(ref.hints, "signing-requests", ref.id, "download"))
-            found = _object(answer)
+            found = object_in(answer, _FATES, "Firma")
             _must_be_finished(found.get("status"))
             if found.get("is_partial") is not False:
                 raise NotReady("not everybody has signed")
@@ -180,12 +185,9 @@ class Firma(Provider):
         _must_be_finished(next((state for state in states if at_path(detail, f"status.{state}") is True), None))
         return _link(detail, "document_only_download_url")
 
-    def _certificate_link(self, ref: DocumentRef) -> Flow[str]:
-        return _certificate_in((yield from self._detail(ref, optional=beside_document(ref))))
-
     def _detail(self, ref: DocumentRef, *, optional: bool = False) -> Flow[Mapping[str, Any]]:
         request = self._request(ref.hints, "signing-requests", ref.id)
-        return _object((yield Call(request=request, optional=optional)))
+        return object_in((yield Call(request=request, optional=optional)), _FATES, "Firma")
 
     def polls_every(self) -> float:
         return 1_800.0
@@ -204,10 +206,10 @@ class Firma(Provider):
 
     def _page(self, hints: Mapping[str, str], number: int) -> Flow[Page]:
         request = self._request(hints, "signing-requests", **_NEWEST_FIRST, page=str(number))
-        found = _object((yield Call(request=request)))
+        found = object_in((yield Call(request=request)), _FATES, "Firma")
         rows = [_row(row, hints) for row in objects(found.get("results")) if text_at(row, "id")]
-        count = at_path(found, "pagination.total_count")
-        return Page(rows=rows, total=count, pages=at_path(found, "pagination.total_pages"))
+        total, pages = (at_path(found, f"pagination.total_{what}") for what in ("count", "pages"))
+        return Page(rows=rows, total=total, pages=pages)
 
     def _request(self, hints: Mapping[str, str], *path: str, **query: str) -> Request:
         key = self.settings.workspace_keys.get(hints.get("workspace", ""), self.settings.api_key)
@@ -230,10 +232,6 @@ def _row(row: Mapping[str, Any], hints: Mapping[str, str]) -> Listed:
     finished = moment_at(row, *_FINISHED)
     ref = DocumentRef(id=text_at(row, "id"), name=text_at(row, "name"), completed=finished, hints=hints)
     return Listed(ref=ref, completed=finished)
-
-
-def _object(answer: Answer) -> Mapping[str, Any]:
-    return object_in(answer, _FATES, "Firma")
 
 
 def _link(found: Mapping[str, Any], key: str) -> str:

@@ -7,10 +7,10 @@ callback ?p=33 · states 1-6-document-states · several rounds ?p=30 · key 2-1-
 `errorsendinfo` is all that is left to see of a document whose callback failed, whether its signer pressed Submit or
 Cancel. So it is listed, but not forwarded: a person decides, or `signed` says that here it means signed.
 
-Inferred, hence settings: `canceled` in a callback (the spelling of the state list; the wiki shows `signed` alone); ten
-days of life counted from the last change; the zone of `modification`, from the wiki's example, where it is the
-Bratislava form of `date`, which counts where it is later. Inferred too: `errorsendinfo` as a filter of the list; that a
-document which is fetched twice has the same bytes, by which the list's rounds are told from those of callbacks.
+Inferred, hence settings: `canceled` in a callback (the wiki shows `signed` alone); ten days of life counted from the
+last change; the zone of `modification`, by the wiki's example that of Bratislava (`date` counts where it is later).
+Inferred too: `errorsendinfo` as a filter of the list; that a document fetched twice has the same bytes, by which a
+round of the list is known as that of a callback.
 Unknown: the production host (no default), retries, time-out and addresses of the sender, rate limits, an audit file.
 """
 
@@ -90,11 +90,7 @@ class OkdokumentSettings:
 _FATES: Final[Fates] = {
     401: (Permanent, "the API key is not accepted"),
     403: (Permanent, "the API key may not do this"),
-    404: (
-        Unlikely,
-        "it knows no such document: deleted (ten days after the signing), of another account than the API key, "
-        "or made up by a forged callback",
-    ),
+    404: (Unlikely, "unknown document: deleted (after ten days), of another account, or made up by a forged callback"),
     429: (Retryable, "too many requests"),
     500: (Retryable, "an error on its side"),
 }
