@@ -625,7 +625,9 @@ def test_a_host_in_allow_hosts_may_be_private(serving: Any) -> None:
 )
 def test_metadata_addresses_are_never_asked_even_if_allowed(address: str) -> None:
     allow = frozenset({"a.example"})
-    assert "metadata" in forbidden("http://a.example/latest/meta-data", address, allow_hosts=allow)
+    told = forbidden("http://a.example/latest/meta-data", address, allow_hosts=allow)
+    assert "metadata" in told
+    assert told.startswith("a link or redirect leads to a.example: ")
 
 
 def test_our_own_port_is_never_asked_even_if_allowed(serving: Any) -> None:

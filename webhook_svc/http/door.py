@@ -94,12 +94,13 @@ class Door:
             raise Retryable(f"{host}: the name cannot be resolved ({error.strerror or type(error).__name__})") from None
 
     def _judge(self, host: str, port: int, address: Address) -> None:
+        led = f"a link or redirect leads to {host}"
         if is_never_reached(address):
-            raise Permanent(f"{host}: {address} is a link-local or metadata address")
+            raise Permanent(f"{led}: {address} is a link-local or metadata address, which is never asked")
         if port in self._own_ports and _is_this_machine(address):
-            raise Permanent(f"{host}: port {port} of {address} is our own")
+            raise Permanent(f"{led}: port {port} of {address} is our own")
         if not self._allowed & {host, f"{host}:{port}"} and not is_public(address):
-            raise Permanent(f"{host}: {address} is not a public address, and [http] allow_hosts does not name the host")
+            raise Permanent(f"{led}: {address} is not a public address, and [http] allow_hosts does not name the host")
 
 
 def _opened(family: int, place: tuple[Any, ...], timer: Timer) -> socket.socket:
