@@ -290,6 +290,28 @@ def test_tokens_that_are_refused_for_ever_end_as_a_dead_letter(way: Callable[...
     assert_end(here, Promise(ends=DEAD))
 
 
+# --- steps of a workflow ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gap", [1.0, 5_000.0])
+@pytest.mark.parametrize("shape", ["v3", "unstated"])
+def test_a_step_that_completes_nothing_does_not_silence_the_last_one(
+    way: Callable[..., Way], shape: str, gap: float
+) -> None:
+    """Callbacks of eSignon that do not say whether they are the last one; those of v3 may even be the same bytes."""
+    here = way("esignon")
+    here.simulator.shape = shape
+    here.simulator.misbehave("not_ready", times=EVER)
+    first, last = here.simulator.finish("12584")
+    here.receive(first)
+    here.rest_until(here.clock.now + gap)
+    assert ([], {}) == (here.dead(), here.files())
+    here.behave()
+    here.receive(first if shape == "v3" else last)
+    here.rest()
+    assert ([here.document("12584")], []) == (list(here.files().values()), here.dead())
+
+
 # --- certificates -----------------------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,13 @@ class Way:
             self.clock.now = max(self.clock.now, min(one["run_at"] for one in jobs))
         raise AssertionError(f"it does not come to rest: {self.said()}")
 
+    def rest_until(self, end: float) -> None:
+        """Works, and jumps, up to that time."""
+        while (due := min((one["run_at"] for one in self.jobs()), default=end)) < end:
+            self.clock.now = max(self.clock.now, due)
+            self.work()
+        self.clock.now = end
+
     def behave(self) -> None:
         """No quirk is shown any longer."""
         self.simulator.shown = Quirks(self.simulator.quirks, _a_hundredth)

@@ -8,9 +8,10 @@ list https://api.esignon.net/v/eng-1/workflow/view/readbydate; these pages' sour
 Inferred: callbacks are POSTs; the secret comes in the HTTP header or in that of the JSON (the pages differ); braces
 around values are a slip of the documentation; a callback without `status`, as in v3, says only that something moved;
 the v2 pages mean `Authorization` where they write `Authentication` (both are sent where it is refused); documents are
-PDFs. Unknown: retries and time-out of callbacks (none and 2 s are assumed), all keys of v3, how long a token lasts (12
-hours at most are assumed), the code that an expired one gets, those of the download, limits of calls, the zone of times
-in the list (`offset`; a day more than asked for is listed, whichever it is).
+PDFs.
+Unknown: retries and time-out of callbacks (none and 2 s are assumed), all keys of v3, how long a token lasts (12 hours
+at most are assumed), the code that an expired one gets, those of the download, limits of calls, the zone of times in
+the list (`offset`; a day more than asked for is listed, whichever it is).
 """
 
 import re
@@ -233,8 +234,8 @@ class Esignon(Provider):
         One that is not yet, although its callback said so, will be. A callback without a word about it came for a step:
         some minutes after the step the next one has its own callback, so nothing waits for days.
         """
-        path, zone = ("api", "v2", "workflows", ref.id), {"offset": self.settings.offset}
-        answer, found = yield from self._asked("info", *path, optional=optional, **zone)
+        path = "api", "v2", "workflows", ref.id
+        answer, found = yield from self._asked("info", *path, optional=optional, offset=self.settings.offset)
         state = text_at(found, "workflow_status")
         if state == "Complete":
             return found
@@ -337,6 +338,6 @@ def _error(call: str, code: str, said: str) -> WebhookError:
 
 
 def _link(links: Mapping[str, str], part: str) -> str:
-    if not links[part]:
-        raise NotReady(f"eSignon gives no link to the {part} yet")
-    return links[part]
+    if link := links[part]:
+        return link
+    raise NotReady(f"eSignon gives no link to the {part} yet")

@@ -154,15 +154,13 @@ class Telnyx(Provider):
 
     def steps(self, ref: DocumentRef) -> Steps:
         """An order leads to its documents, each a signing of its own: what many orders share is fetched once."""
-        if "order" in ref.hints:
-            yield from self._order(ref)
-        else:
+        family = ref.hints.get("order")
+        if family is None:
             yield from self._document(ref)
-
-    def _order(self, ref: DocumentRef) -> Flow[None]:
-        documents = _uuids((yield from self._named_by(ref.hints["order"], ref.id)))
+            return
+        documents = _uuids((yield from self._named_by(family, ref.id)))
         if not documents:
-            raise Ignored(f"the order ({ref.hints['order']}) has no documents")
+            raise Ignored(f"the order ({family}) has no documents")
         for document in documents:
             yield More(ref=DocumentRef(id=document, completed=ref.completed))
 
