@@ -86,9 +86,7 @@ class IndexHealthSettings:
     client_secret: Secret = setting("secret of the API client")
     fingerprint: Secret = setting("names this installation to Index Health: any random text that stays the same")
     user: User = setting("the user that the token is made for")
-    secrets: tuple[Secret, ...] = setting(
-        "what your own system signs its callbacks with; two during a rotation; none: every callback is refused", ()
-    )
+    secrets: tuple[Secret, ...] = setting("your system signs its callbacks with one; none: all are refused", ())
     tolerance: int = setting("seconds that a signature's time may be away from now, both sides", 300)
     collections: tuple[str, ...] = setting("ids of the collections that are looked through for new documents", ())
     progress: float = setting("avg_progress from which a listed document is complete; 0: every document is", 100.0)
@@ -128,6 +126,7 @@ _LOGIN_FATES: Final[Fates] = {
 
 _NO_FILE: Final = ("application/json", "text/html")
 _ENDINGS: Final = (".pdf", ".docx", ".txt", ".png", ".jpg", ".jpeg", ".gif")
+_OF_TYPE: Final = {"PDF": ".pdf", "DOCX": ".docx", "TXT": ".txt"}
 _RENEW_BEFORE: Final = 60.0
 _STUCK: Final = 86_400.0
 
@@ -273,10 +272,11 @@ def _error(answer: Answer, sender: str) -> WebhookError:
 def _announced(details: Any, title: str) -> Mapping[str, Any]:
     """What the details say of the file. Only a PDF is checked; any other type is the answer's to tell."""
     name, path = text_at(details, "document_name") or title or DOCUMENT, text_at(details, "document_file_path").lower()
-    ending = next((one for one in _ENDINGS if path.endswith(one)), "")
+    kind = text_at(details, "document_type").upper()
+    ending = _OF_TYPE.get(kind) or next((one for one in _ENDINGS if path.endswith(one)), "")
     name = name if name.lower().endswith(_ENDINGS) else name + ending
-    kind = text_at(details, "document_type").upper() or ("PDF" if name.lower().endswith(".pdf") else "")
-    return {"name": name, "content_type": "application/pdf" if kind == "PDF" else "", "unless": _NO_FILE}
+    is_pdf = kind == "PDF" or (not kind and name.lower().endswith(".pdf"))
+    return {"name": name, "content_type": "application/pdf" if is_pdf else "", "unless": _NO_FILE}
 
 
 def _lasts(answer: Answer, text: str) -> float | None:

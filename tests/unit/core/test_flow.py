@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
-from webhook_svc.core.flow import EventTypes, Fates, failure, forgiving, object_in, quiet_object, segment, told
+from webhook_svc.core.flow import EventTypes, Fates, failure, forgiving, object_in, quiet_object, segment, told, told_in
 from webhook_svc.core.ports import Flow, Step
 from webhook_svc.core.types import CERTIFICATE, DOCUMENT, Answer, DocumentRef, Lacking, Meaning
 
@@ -155,3 +155,17 @@ def test_the_trouble_of_a_part_that_is_fetched_alone_is_its_fate(error: WebhookE
 @pytest.mark.parametrize("ref", [ALONE, BESIDE])
 def test_a_part_without_trouble_ends_in_its_value(ref: DocumentRef) -> None:
     assert ([], "done") == outcome(ref)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"message": "err\\r\\nX"}', "err  X"),
+        (b'{"message": 5}', ""),
+        (b"[]", ""),
+        (b"<html>", ""),
+        (b"", ""),
+    ],
+)
+def test_what_an_error_body_says_is_quoted_where_it_is_text(body: bytes, said: str) -> None:
+    assert said == told_in(Answer(status=500, body=body), "message")

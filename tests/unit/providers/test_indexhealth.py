@@ -154,17 +154,17 @@ def test_nothing_is_asked_for_where_the_document_is_not_wanted() -> None:
 @pytest.mark.parametrize(
     ("said_of_it", "name", "content_type"),
     [
-        ({"document_type": "PDF"}, "Lease", "application/pdf"),
+        ({"document_type": "PDF"}, "Lease.pdf", "application/pdf"),
         ({"document_type": "pdf", "document_name": "Lease.PDF"}, "Lease.PDF", "application/pdf"),
-        ({"document_type": "DOCX", "document_file_path": "a/b.docx"}, "Lease.docx", ""),
+        ({"document_type": "DOCX"}, "Lease.docx", ""),
         ({"document_name": "Lease v1.2", "document_file_path": "a/b.pdf"}, "Lease v1.2.pdf", "application/pdf"),
-        ({"document_type": "TXT"}, "Lease", ""),
+        ({"document_type": "TXT"}, "Lease.txt", ""),
         ({"document_type": "IMG", "document_file_path": "a/b.PNG"}, "Lease.png", ""),
         ({"document_type": "IMG", "document_name": "scan.jpeg", "document_file_path": "a/b.png"}, "scan.jpeg", ""),
         ({"document_type": "OTHER", "document_file_path": "a/b.pdf"}, "Lease.pdf", ""),
         ({"document_type": "OTHER"}, "Lease", ""),
         ({"document_type": None, "document_file_path": "a/b.pdf"}, "Lease.pdf", "application/pdf"),
-        ({"document_type": "PDF", "document_name": ""}, "From the hook", "application/pdf"),
+        ({"document_type": "PDF", "document_name": ""}, "From the hook.pdf", "application/pdf"),
         ({"document_type": {}, "document_name": 5, "document_file_path": []}, "From the hook", ""),
     ],
 )
