@@ -28,7 +28,7 @@ from .claim import take
 from .codec import dump, dump_receipt
 from .engine import Tx
 from .signings import (
-    add_signing,
+    add_or_revive,
     first_with,
     hold_deliveries,
     insert_deliveries,
@@ -124,7 +124,7 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
         )
     )
     for ref in sorted(outcome.more, key=lambda ref: signing_key(row.source, ref)):
-        add_signing(tx, row.source, ref)
+        add_or_revive(tx, row.source, ref)
     wake_deliveries(tx, signing_id)
     if row.wanted > served:
         _start_over(tx, item.job)

@@ -60,6 +60,13 @@ def add_signing(tx: Tx, source: str, ref: DocumentRef) -> tuple[str, bool]:
     return signing_id, bool(created)
 
 
+def add_or_revive(tx: Tx, source: str, ref: DocumentRef) -> None:
+    """Another signing leads to this one: it is made, or asked for once more where it was given up."""
+    signing_id, created = add_signing(tx, source, ref)
+    if not created and lock_signing(tx, signing_id) == "dead":
+        raise_wanted(tx, signing_id, source, changed=False)
+
+
 def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None:
     """One more fetch is asked for: by the job that waits or runs already, which gets its whole schedule of looks
     again, or by a new one."""

@@ -6,7 +6,7 @@ import pytest
 
 from webhook_svc.core.ids import digest
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
-from webhook_svc.core.work import Closed, Fetched, Parsed
+from webhook_svc.core.work import Buried, Closed, Fetched, Parsed
 from webhook_svc.store.tables import delivery, event, job, part, signing
 
 SAME = digest("content", "contracts", "d1", "aa")
@@ -105,6 +105,16 @@ def test_an_order_is_complete_once_its_documents_are_known(life: Any) -> None:
     assert {"order-1": "complete", "d1": "fetching", "d2": "fetching"} == {
         row["document"]: row["state"] for row in life.rows(signing)
     }
+
+
+def test_a_document_that_was_given_up_is_asked_for_again_when_an_order_leads_to_it(life: Any) -> None:
+    leads = Fetched(wanted=1, version=0, title="", note="", more=(DocumentRef(id="d1"),))
+    life.speak("order-1")
+    life.settle(life.job(Stage.FETCH), leads)
+    life.settle(life.job(Stage.FETCH), Buried(reason="404"))
+    life.speak("order-2")
+    life.settle(life.job(Stage.FETCH), leads)
+    assert ("fetching", 2) == (life.row(signing, document="d1")["state"], life.row(signing, document="d1")["wanted"])
 
 
 def test_an_event_that_is_ignored_and_comes_again_is_ignored_again(life: Any) -> None:
