@@ -27,7 +27,21 @@ def parse_json(body: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None
     try:
         return json.loads(body, object_pairs_hook=pairs)
     except (RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"not JSON: {type(error).__name__}") from None
+        raise ValueError(f"not JSON: {_why_no_json(body, error)}") from None
+
+
+def _why_no_json(body: bytes, error: Exception) -> str:
+    """A sentence without a word of the body."""
+    if not body.strip():
+        return "it is empty"
+    match error:
+        case RecursionError():
+            return "it is nested too deeply"
+        case UnicodeDecodeError():
+            return "it is not UTF-8 text"
+        case json.JSONDecodeError(pos=position):
+            return f"it goes wrong at character {position}"
+    return "it holds a number that is too long"
 
 
 def at_path(value: Any, path: str) -> Any:
