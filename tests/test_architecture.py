@@ -47,6 +47,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 
 ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv", "unsetenv"})
 LONGEST_FUNCTION = 60
+LONGEST_PROVIDER = 220
 FORBIDDEN_NAMES = re.compile(r"Manager|Helper|Util(?![a-z])|Utils|Handler")
 
 
@@ -190,6 +191,24 @@ def long_functions(tree: Tree) -> Iterator[str]:
                 yield f"{file}: {node.name} has {lines} lines, {LONGEST_FUNCTION} are the most"
 
 
+def long_providers(tree: Tree) -> Iterator[str]:
+    """One sender's settings, events, errors and steps fit a mind; what grows beyond is not one sender's own."""
+    for module, parsed in tree.parsed.items():
+        if room_of(module) == "providers" and (lines := len(code_lines(tree, module, parsed))) > LONGEST_PROVIDER:
+            yield f"{tree.shown(module)} has {lines} lines of code, {LONGEST_PROVIDER} are the most"
+
+
+def code_lines(tree: Tree, module: str, parsed: ast.Module) -> set[int]:
+    """The numbers of the lines that are neither blank nor comment, docstring or import."""
+    text = tree.files[module].read_text().splitlines()
+    lines = {number for number, line in enumerate(text, 1) if line.strip() and not line.strip().startswith("#")}
+    for node in ast.walk(parsed):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
 def empty_names(tree: Tree) -> Iterator[str]:
     for file, node in tree.walk():
         if isinstance(node, ast.ClassDef) and FORBIDDEN_NAMES.search(node.name):
@@ -237,7 +256,7 @@ def plugin_classes(tree: Tree, module: str) -> list[str]:
 
 
 RULES = [wrong_rooms, sibling_plugins, cycles, wrong_libraries, foreign_core, environment_readers]
-RULES += [long_functions, empty_names, crowded_plugins, missing_plugins]
+RULES += [long_functions, long_providers, empty_names, crowded_plugins, missing_plugins]
 
 
 # --- the tests ----------------------------------------------------------------------------------------------------
@@ -281,6 +300,7 @@ WRONG_TREE = {
     "store/queries.py": "from typing import TYPE_CHECKING\nfrom . import claim\nclass RowManager: ...\n",
     "store/claim.py": "import webhook_svc.store.tables\ndef long():\n" + "    pass\n" * 60,
     "pipeline.py": "from os import getenv\nimport requests.auth\n",
+    "providers/long.py": '"""Text."""\n\nimport os\n# why\n' + "a = 1\n" * 221,
     "attic.py": "",
 }
 SENTENCES = {
@@ -307,6 +327,7 @@ SENTENCES = {
         "providers/p.py may not read the environment: only config.py does",
     ],
     long_functions: ["store/claim.py: long has 61 lines, 60 are the most"],
+    long_providers: ["providers/long.py has 221 lines of code, 220 are the most"],
     empty_names: ["store/queries.py: RowManager says nothing about what it is"],
     crowded_plugins: [
         "sinks/unknown.py holds Unknown, which sinks/__init__.py does not name",
