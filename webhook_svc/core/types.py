@@ -360,6 +360,7 @@ class Job:
     claim: int
     tries: int
     waits: int = 0
+    doubts: int = 0
     created: float = 0.0
     lease_until: float = 0.0
     alone: bool = False

@@ -129,10 +129,12 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Not done; next try in `delay` seconds. `waiting` is the "not ready yet" kind that burns no try."""
+    """Not done; next try in `delay` seconds. `waiting` is the "not ready yet" kind that burns no try, `doubtful` the
+    kind that hardly passes."""
 
     delay: float
     waiting: bool = False
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

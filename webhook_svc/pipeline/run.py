@@ -93,13 +93,14 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
         return Buried(reason=str(error), held=isinstance(error, Held))
     if isinstance(error, ClaimLost):
         return Again(delay=0.0, waiting=True)  # if the claim is still ours after all, it goes back at no cost
-    if isinstance(error, Unlikely) and job.tries >= UNLIKELY_TRIES:
+    doubtful = isinstance(error, Unlikely)
+    if doubtful and job.doubts >= UNLIKELY_TRIES:
         return Buried(reason=str(error))
     delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
     if delay is not None and isinstance(error, ArtifactLost):
         return Refetch(reason=str(error), delay=delay)
     if delay is not None:
-        return Again(delay=delay)
+        return Again(delay=delay, doubtful=doubtful)
     return Buried(
         reason=f"out of tries after {job.tries + 1}: {sentence(error)}", held=isinstance(error, DocumentCheckFailed)
     )

@@ -134,6 +134,7 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
     """A copy adds nothing, but where the first came to nothing, its parse runs again (at most once a minute):
     a forged or early copy never silences the genuine one. The copy's bytes serve where they are no longer kept."""
     tx.connection.execute(event.update().where(event.c.id == event_id).values(copies=event.c.copies + 1))
+    _recall(tx, event_id)
     asked = sa.select(event.c.queued).where(event.c.id == event_id, _may_come_to_more(tx.now))
     last = tx.connection.execute(asked).scalar()
     if last is not None:
@@ -142,6 +143,14 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
         bytes_again = on_conflict_nothing(tx, payload, "event_id")
         tx.connection.execute(bytes_again, _payload_row(tx, event_id, copy))
         insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)], delay=due - tx.now)
+
+
+def _recall(tx: Tx, event_id: str) -> None:
+    """A fetch of this event that runs just now may have asked too early. Told before it is looked whether the signing
+    was given up, so that of a settlement at this very moment one of the two takes notice."""
+    mine = sa.select(signing_event.c.signing_id).where(signing_event.c.event_id == event_id)
+    runs = job.c.stage == Stage.FETCH.value, job.c.state == "running", job.c.ref.in_(mine)
+    tx.connection.execute(job.update().where(*runs).values(recalled=True))
 
 
 def _may_come_to_more(now: float) -> sa.ColumnElement[bool]:

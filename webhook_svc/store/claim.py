@@ -22,6 +22,7 @@ COLUMNS = (
     job.c.claim,
     job.c.tries,
     job.c.waits,
+    job.c.doubts,
     job.c.created,
     job.c.lease_until,
     job.c.expiries,
@@ -64,6 +65,7 @@ def as_job(row: Any) -> Job:
         claim=row.claim,
         tries=row.tries,
         waits=row.waits,
+        doubts=row.doubts,
         created=row.created,
         lease_until=row.lease_until or 0.0,
         alone=row.expiries >= SUSPECT_EXPIRIES,
@@ -113,7 +115,7 @@ def take(tx: Tx, state: str, which: sa.ColumnElement[bool], room: int, worker: s
     taken = (
         job.update()
         .where(job.c.id.in_(sa.select(due.c.id)))
-        .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + lease, worker=worker)
+        .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + lease, worker=worker, recalled=False)
         .returning(*COLUMNS, job.c.run_at)
     )
     rows = sorted(tx.connection.execute(taken), key=lambda row: (row.run_at, row.id))

@@ -24,6 +24,7 @@ from ..core.work import (
     Settled,
     Settlement,
 )
+from .accept import REQUEUE_INTERVAL
 from .claim import take
 from .codec import dump, dump_receipt
 from .engine import Tx
@@ -106,14 +107,15 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
     insert_parts(tx, signing_id, outcome)
     insert_deliveries(tx, signing_id, row.source, outcome)
     served = row.wanted if _serves_all(outcome, row) else outcome.wanted
-    again = outcome.look_again is not None or row.wanted > served
+    look = REQUEUE_INTERVAL if _closes(outcome) and _recalled(tx, item.job) else outcome.look_again
+    again = look is not None or row.wanted > served
     bundles = {new.supplement for new in outcome.deliveries}
     tx.connection.execute(
         signing.update()
         .where(signing.c.id == signing_id)
         .values(
             state="fetching" if again else "partial" if outcome.lacking else "complete",
-            reason="" if outcome.version or outcome.more else storable(outcome.note),
+            reason=storable(outcome.note) if _closes(outcome) else "",
             fetched=served,
             version=outcome.version,
             supplements=(row.supplements if outcome.version == row.version else 0) + len(bundles),
@@ -129,7 +131,7 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
     if row.wanted > served:
         _start_over(tx, item.job)
     elif again:
-        _wait(tx, item.job, outcome.look_again or 0.0, tries=0, waits=item.job.waits + 1)
+        _wait(tx, item.job, look or 0.0, tries=0, waits=item.job.waits + 1)
     else:
         _finish(tx, item.job)
 
@@ -147,6 +149,11 @@ def _or_another_rounds(tx: Tx, signing_id: str, version: int, outcome: Fetched) 
         more=outcome.more,
         note=f"its document is byte for byte that of {first}: nothing new",
     )
+
+
+def _closes(outcome: Fetched) -> bool:
+    """There rightly was nothing, be it of its own or of a document that it leads to."""
+    return not outcome.version and not outcome.more
 
 
 def _serves_all(outcome: Fetched, row: Any) -> bool:
@@ -171,24 +178,31 @@ def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
         _start_over(tx, item.job)
     else:
         tries, waits = (0, 1) if outcome.waiting else (1, 0)
-        _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits)
+        doubts = 0 if outcome.waiting else item.job.doubts + outcome.doubtful
+        _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits, doubts=doubts)
     _explain(tx, item.job, item.message)
 
 
 @apply.register
 def _buried(outcome: Buried, tx: Tx, item: Settlement) -> None:
-    """An event that came while the fetch failed may know better: it gets a fetch of its own."""
-    if not outcome.held and _asked_again(tx, item.job):
-        _start_over(tx, item.job)
-        _explain(tx, item.job, outcome.reason)
-    else:
+    """An event that came while the fetch failed may know better: it gets a fetch of its own. So does a copy of one, in
+    a minute, for copies may come in any number."""
+    again, recalled = _asked_again(tx, item.job), _recalled(tx, item.job)
+    if outcome.held or not (again or recalled):
         bury(tx, item.job, outcome.reason, held=outcome.held)
+    else:
+        _start_over(tx, item.job, 0.0 if again else REQUEUE_INTERVAL)
+        _explain(tx, item.job, outcome.reason)
 
 
 def _asked_again(tx: Tx, fetch: Job) -> bool:
     """`raise_wanted` counts up the waits of a fetch that runs."""
     waits = tx.connection.execute(sa.select(job.c.waits).where(job.c.id == fetch.id)).scalar_one()
     return fetch.stage is Stage.FETCH and waits > fetch.waits
+
+
+def _recalled(tx: Tx, fetch: Job) -> bool:
+    return bool(tx.connection.execute(sa.select(job.c.recalled).where(job.c.id == fetch.id)).scalar_one())
 
 
 @apply.register
@@ -244,12 +258,12 @@ def _finish(tx: Tx, done: Job) -> None:
     tx.connection.execute(job.delete().where(job.c.id == done.id))
 
 
-def _start_over(tx: Tx, fetch: Job) -> None:
-    """What was asked for while it ran is looked for at once, and as long as if it were new."""
-    _wait(tx, fetch, 0.0, tries=0, waits=0)
+def _start_over(tx: Tx, fetch: Job, delay: float = 0.0) -> None:
+    """What was asked for while it ran is looked for as long as if it were new."""
+    _wait(tx, fetch, delay, tries=0, waits=0)
 
 
-def _wait(tx: Tx, waiting: Job, delay: float, *, tries: int, waits: int) -> None:
+def _wait(tx: Tx, waiting: Job, delay: float, *, tries: int, waits: int, doubts: int = 0) -> None:
     values = {
         "state": "waiting",
         "lease_until": None,
@@ -257,6 +271,7 @@ def _wait(tx: Tx, waiting: Job, delay: float, *, tries: int, waits: int) -> None
         "run_at": tx.now + delay,
         "tries": tries,
         "waits": waits,
+        "doubts": doubts,
         "expiries": 0,
     }
     tx.connection.execute(job.update().where(job.c.id == waiting.id).values(**values))

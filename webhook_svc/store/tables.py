@@ -182,7 +182,8 @@ delivery = sa.Table(
 # waiting  to be claimed when `run_at` is over
 # suspect  its lease expired twice: it may have killed its workers, so it is claimed to run alone
 # running  claimed; `claim` is the fencing number, raised by every claim
-# A job disappears when it is settled.
+# A job disappears when it is settled. `tries` failed, `doubts` of them in a way that hardly passes; `waits` found the
+# file not ready. `recalled`: while it runs, a copy of its event came, which may be the genuine one after a forged one.
 job = sa.Table(
     "job",
     metadata,
@@ -197,6 +198,8 @@ job = sa.Table(
     sa.Column("worker", sa.String(80), nullable=False, server_default=""),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
     sa.Column("waits", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("doubts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("recalled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("expiries", sa.Integer, nullable=False, server_default="0"),
     sa.Column("created", _Time, nullable=False),
     sa.UniqueConstraint("stage", "ref", name="uq_job_stage_ref"),

@@ -6,7 +6,7 @@ import pytest
 
 from webhook_svc.core.ids import digest
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
-from webhook_svc.core.work import Buried, Closed, Fetched, Parsed
+from webhook_svc.core.work import Again, Buried, Closed, Fetched, Parsed
 from webhook_svc.store.tables import delivery, event, job, part, signing
 
 SAME = digest("content", "contracts", "d1", "aa")
@@ -91,6 +91,42 @@ def test_a_signing_that_brought_nothing_is_looked_at_again_when_it_is_spoken_of_
     life.clock.advance(61)
     life.settle(life.job(Stage.PARSE), speaks_of("r1"))
     assert 2 == life.store.signing(life.job(Stage.FETCH).ref).wanted
+
+
+@pytest.mark.parametrize(
+    "outcome", [Buried(reason="no such document"), Fetched(wanted=1, version=0, title="", note="it was cancelled")]
+)
+def test_a_copy_that_comes_while_the_last_look_runs_is_heard_in_a_minute(life: Any, words: Any, outcome: Any) -> None:
+    life.accept(b"forged, or early")
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    look = life.job(Stage.FETCH)
+    for _ in range(3):
+        life.accept(b"forged, or early")
+    life.settle(look, outcome)
+    assert () == life.claim().jobs
+    life.clock.advance(61)
+    life.settle(life.job(Stage.FETCH), words.fetched())
+    assert [] == life.rows(job)
+
+
+def test_a_copy_that_came_before_the_last_look_changes_nothing(life: Any, words: Any) -> None:
+    life.accept(b"forged, or early")
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    life.accept(b"forged, or early")
+    life.settle(life.job(Stage.FETCH), Buried(reason="no such document"))
+    assert ("dead", []) == (life.row(signing)["state"], life.rows(job))
+
+
+def test_doubts_are_counted_apart_from_other_failures(life: Any, words: Any) -> None:
+    life.accept()
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    seen = []
+    for outcome in (Again(delay=0.0), Again(delay=0.0, doubtful=True), Again(delay=0.0, waiting=True)):
+        look = life.job(Stage.FETCH)
+        seen.append((look.tries, look.waits, look.doubts))
+        life.settle(look, outcome)
+    look = life.job(Stage.FETCH)
+    assert [(0, 0, 0), (1, 0, 0), (2, 0, 1), (2, 1, 0)] == [*seen, (look.tries, look.waits, look.doubts)]
 
 
 def test_a_note_of_a_fetch_that_brought_a_document_is_no_reason_of_the_signing(life: Any) -> None:

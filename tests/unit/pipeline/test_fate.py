@@ -23,8 +23,11 @@ from webhook_svc.pipeline.run import fate
 POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
 
 
-def judge(error: Exception, *, tries: int = 0, age: float = 0.0, policy: RetryPolicy = POLICY) -> Outcome:
-    job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", claim=1, tries=tries, created=1000.0)
+def judge(
+    error: Exception, *, tries: int = 0, doubts: int = 0, age: float = 0.0, policy: RetryPolicy = POLICY
+) -> Outcome:
+    counted = {"claim": 1, "tries": tries, "doubts": doubts}
+    job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", created=1000.0, **counted)
     return fate(error, job, policy, 1000.0 + age, lambda: 0.0)
 
 
@@ -51,8 +54,14 @@ def test_what_no_time_cures_is_a_dead_letter_at_once(kind: type[Permanent], held
 def test_what_hardly_works_later_is_tried_twice_more_and_is_a_dead_letter_with_its_own_reason() -> None:
     error = Unlikely("status 404: no such document")
     long = replace(POLICY, delays=(5.0, 30.0, 120.0, 600.0))
-    outcomes = [judge(error, tries=tries, policy=long) for tries in range(3)]
-    assert [Again(delay=5.0), Again(delay=30.0), Buried(reason="status 404: no such document")] == outcomes
+    outcomes = [judge(error, tries=doubts, doubts=doubts, policy=long) for doubts in range(3)]
+    doubtful = [Again(delay=5.0, doubtful=True), Again(delay=30.0, doubtful=True)]
+    assert [*doubtful, Buried(reason="status 404: no such document")] == outcomes
+
+
+def test_other_failures_before_do_not_count_for_what_hardly_works_later() -> None:
+    long = replace(POLICY, delays=(5.0, 30.0, 120.0, 600.0))
+    assert Again(delay=120.0, doubtful=True) == judge(Unlikely("status 404"), tries=2, policy=long)
 
 
 def test_a_document_that_is_not_ready_burns_no_try_and_is_given_up_in_the_end() -> None:

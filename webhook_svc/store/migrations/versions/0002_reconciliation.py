@@ -1,4 +1,4 @@
-"""Signings that the provider's list told of, how far each list was read, and the bytes of documents with rounds."""
+"""What the providers' lists tell and how far they were read, the bytes of documents with rounds, doubts of jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,8 @@ down_revision = "0001"
 
 def upgrade() -> None:
     op.add_column("event", sa.Column("origin", sa.String(length=16), server_default="callback", nullable=False))
+    op.add_column("job", sa.Column("doubts", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("job", sa.Column("recalled", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_table(
         "reconciliation",
         sa.Column("source", sa.String(length=64), nullable=False),
