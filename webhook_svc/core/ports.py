@@ -10,6 +10,7 @@ from .types import (
     AUDIT,
     CERTIFICATE,
     DOCUMENT,
+    AlsoRound,
     Answer,
     Artifact,
     Call,
@@ -52,7 +53,7 @@ from .work import (
 T = TypeVar("T")
 
 Clock = Callable[[], float]
-Step = Call | Login | Save | Inline | Lacking | More | Listed | Warn
+Step = Call | Login | Save | Inline | Lacking | More | AlsoRound | Listed | Warn
 Steps = Generator[Step, Answer, None]
 """A flow of requests: `Call`, `Login` and `Save` are sent their Answer; what is sent for the others means nothing."""
 Flow = Generator[Step, Answer, T]

@@ -261,6 +261,13 @@ class More:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlsoRound:
+    """What is fetched now is what the provider's list calls by this round: listed, it is known."""
+
+    round: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """One line of the provider's list of completed signings; `completed` by the provider's own clock."""
 

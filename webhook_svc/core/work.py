@@ -107,7 +107,7 @@ class Fetched:
     `more` are further signings the provider named; those that exist already are left as they are.
     `note` says what a person should know: a warning of the provider, why lacking parts were not even looked at, or why
     there is nothing to hand on. `content` is a digest of the documents, where another round of theirs may have it too:
-    then nothing goes out.
+    then nothing goes out. `also` are the rounds by which the provider's list calls what was fetched.
     """
 
     wanted: int
@@ -120,6 +120,7 @@ class Fetched:
     more: tuple[DocumentRef, ...] = ()
     note: str = ""
     content: bytes | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +191,7 @@ class Haul:
     parts: tuple[Part, ...] = ()
     lacking: tuple[Lacking, ...] = ()
     more: tuple[DocumentRef, ...] = ()
+    also: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

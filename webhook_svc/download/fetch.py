@@ -13,6 +13,7 @@ from ..core.names import disposition_name
 from ..core.ports import Clock, Http, Provider, Step, Vault
 from ..core.types import (
     DOCUMENT,
+    AlsoRound,
     Answer,
     Artifact,
     Call,
@@ -156,12 +157,14 @@ class _Saving:
         self.parts: list[Part] = []
         self.lacking: dict[str, Lacking] = {}
         self.more: list[DocumentRef] = []
+        self.also: list[str] = []
 
     def haul(self) -> Haul:
         return Haul(
             parts=tuple(self.parts),
             lacking=tuple(self.lacking.values()),
             more=tuple(self.more),
+            also=tuple(self.also),
             warnings=tuple(self._asking.warnings),
         )
 
@@ -175,6 +178,8 @@ class _Saving:
                 self.lacking.setdefault(step.part, step)
             case More(ref=ref):
                 self.more.append(ref)
+            case AlsoRound(round=name):
+                self.also.append(name)
             case _:
                 return self._asking.act(step)
         return None

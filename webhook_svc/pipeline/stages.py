@@ -92,7 +92,12 @@ class Stages:
             raise NotReady(reason)
         version, fresh = _compared(row, plan, haul)
         fetched = self._bundled(job, row, source, version, fresh, haul)
-        return replace(fetched, note="; ".join((*filter(None, (note,)), *haul.warnings)), content=_content(row, fresh))
+        return replace(
+            fetched,
+            note="; ".join((*filter(None, (note,)), *haul.warnings)),
+            content=_content(row, fresh),
+            also=haul.also,
+        )
 
     def _haul(self, row: SigningRow, source: Source, plan: _Plan) -> tuple[Haul, str]:
         """What the provider serves, and what went wrong where that matters to nobody but the parts still lacking:

@@ -32,6 +32,7 @@ from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
 from ..core.types import (
     DOCUMENT,
+    AlsoRound,
     Answer,
     Call,
     DocumentRef,
@@ -158,6 +159,7 @@ class Okdokument(Provider):
         left = seconds_left(answer, modified and modified + self.settings.kept_days * _DAY)
         if left < self.settings.warn_days * _DAY:
             yield Warn(message=f"document {told(ref.id)}: {_deadline(left)}")
+        yield AlsoRound(round=_listed_as(found))
         name = pdf_name(text_at(found, "filename"))
         answer = yield Save(request=self._request("document", ref.id), part=DOCUMENT, name=name)
         if not answer.ok:
@@ -194,8 +196,7 @@ class Okdokument(Provider):
 
     def completed_since(self, when: float) -> Steps:
         """The list has no pages. A callback that fails moves its document from `signed` to `errorsendinfo`: asked in
-        this order, a document that moves meanwhile is listed twice rather than never. It names no round: state and
-        time of the last change stand for it."""
+        this order, a document that moves meanwhile is listed twice rather than never."""
         untold: list[str] = []
         for state in (*(state for state in self.settings.signed if state != _UNTOLD), _UNTOLD):
             for row in (yield from self._rows(state)):
@@ -203,9 +204,10 @@ class Okdokument(Provider):
                 if changed is not None and changed < when:
                     continue
                 untold += [document] if state == _UNTOLD else []
-                round_, name = f"listed {state} {text_at(row, 'modification')}", text_at(row, "filename")
-                ref = DocumentRef(id=document, round=round_, name=name.removesuffix(".pdf"), completed=changed)
-                yield Listed(ref=ref, completed=changed)
+                name, round_ = text_at(row, "filename").removesuffix(".pdf"), _listed_as({"state": state, **row})
+                yield Listed(
+                    ref=DocumentRef(id=document, round=round_, name=name, completed=changed), completed=changed
+                )
         if untold:
             told_of = f"{len(untold)}, such as {told(untold[0])}"
             yield Warn(message=f"documents whose callback OKdokument could not deliver ({_UNTOLD}): {told_of}")
@@ -224,6 +226,11 @@ class Okdokument(Provider):
         base = self.settings.api_base.rstrip("/").removesuffix("/JSON")
         url = address(base, "JSON", *path, **query)
         return Request(url=url, auth={"x-api-key": self.settings.api_key.reveal()})
+
+
+def _listed_as(found: Mapping[str, Any]) -> str:
+    """The list and the metadata name no round: state and time of the last change stand for it."""
+    return f"listed {text_at(found, 'state')} {text_at(found, 'modification')}"
 
 
 def _said(request: RawRequest) -> tuple[str, str, str]:

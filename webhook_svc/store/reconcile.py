@@ -14,8 +14,8 @@ from ..core.work import Look, Noted, Reconciled, Reconciliation
 from .accept import insert_jobs, on_conflict_nothing
 from .codec import dump_ref, dump_request
 from .engine import Tx
-from .signings import signing_key
-from .tables import event, payload, reconciliation, signing
+from .signings import round_key, signing_key
+from .tables import content, event, payload, reconciliation, signing
 
 BATCH = 500
 """Rows of a list that are stored in one transaction, so that a long one keeps no callback waiting."""
@@ -155,7 +155,16 @@ def _without_signing(connection: Connection, source: str, rows: Iterable[Listed]
     came_to_nothing = sa.and_(signing.c.version == 0, sa.or_(signing.c.state == "dead", closed))
     query = sa.select(signing.c.key).where(signing.c.key.in_(list(keys)), ~came_to_nothing)
     there = {bytes(key) for key in connection.execute(query).scalars()}
-    return [row for key, row in keys.items() if key not in there]
+    return _not_fetched(connection, source, [row for key, row in keys.items() if key not in there])
+
+
+def _not_fetched(connection: Connection, source: str, rows: Sequence[Listed]) -> list[Listed]:
+    """Without those that another round brought, under which the callback told of them."""
+    keys = {round_key(source, row.ref.id, row.ref.round): row for row in rows if row.ref.round}
+    query = sa.select(content.c.key).where(content.c.key.in_(list(keys)))
+    fetched = {bytes(key) for key in connection.execute(query).scalars()} if keys else set()
+    known = [keys[key] for key in fetched]
+    return [row for row in rows if row not in known]
 
 
 def _event_row(tx: Tx, source: str, key: bytes, ref: DocumentRef) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from ..core.work import (
 )
 from .accept import REQUEUE_INTERVAL
 from .claim import take
-from .codec import dump, dump_receipt
+from .codec import dump, dump_receipt, load_ref
 from .engine import Tx
 from .signings import (
     add_or_revive,
@@ -37,6 +37,7 @@ from .signings import (
     lock_signing,
     look_now,
     raise_wanted,
+    round_key,
     signing_key,
     wake_deliveries,
     want,
@@ -101,9 +102,12 @@ def _closed(outcome: Closed, tx: Tx, item: Settlement) -> None:
 @apply.register
 def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
     signing_id = item.job.ref
-    columns = signing.c.source, signing.c.wanted, signing.c.change, signing.c.version, signing.c.supplements
+    named = "source", "ref", "wanted", "change", "version", "supplements"
+    columns = [signing.c[name] for name in named]
     row = tx.connection.execute(sa.select(*columns).where(signing.c.id == signing_id)).one()
     outcome = _or_another_rounds(tx, signing_id, row.version, outcome)
+    for name in outcome.also:
+        first_with(tx, signing_id, round_key(row.source, load_ref(row.ref).id, name))
     insert_parts(tx, signing_id, outcome)
     insert_deliveries(tx, signing_id, row.source, outcome)
     served = row.wanted if _serves_all(outcome, row) else outcome.wanted
@@ -147,6 +151,7 @@ def _or_another_rounds(tx: Tx, signing_id: str, version: int, outcome: Fetched) 
         version=version,
         title=outcome.title,
         more=outcome.more,
+        also=outcome.also,
         note=f"its document is byte for byte that of {first}: nothing new",
     )
 

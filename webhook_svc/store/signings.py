@@ -18,6 +18,11 @@ def signing_key(source: str, ref: DocumentRef) -> bytes:
     return digest("signing", source, ref.id, ref.round)
 
 
+def round_key(source: str, document: str, name: str) -> bytes:
+    """Among the contents: what the list calls by this round was fetched."""
+    return digest("round", source, document, name)
+
+
 def lock_signing(tx: Tx, signing_id: str) -> str:
     """Whoever asks for a fetch and whoever settles one take this lock first, before the job's: else a settle could
     read `wanted` before another transaction raises it, and delete the job that the other counts on.

@@ -124,7 +124,8 @@ signing_event = sa.Table(
     sa.Column("event_id", _Id, sa.ForeignKey("event.id"), primary_key=True, index=True),
 )
 
-# What was fetched of a document id that is signed in rounds: a digest of its bytes, and the round that had them first.
+# What was fetched of a document id that is signed in rounds: a digest of its bytes, or of the round by which the list
+# calls it, and the signing that had it first.
 content = sa.Table(
     "content",
     metadata,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.ids import digest
-from webhook_svc.core.types import DocumentRef, Meaning, Stage
+from webhook_svc.core.types import DocumentRef, Listed, Meaning, Stage
 from webhook_svc.core.work import Again, Buried, Closed, Fetched, Parsed
 from webhook_svc.store.tables import delivery, event, job, part, signing
 
@@ -52,6 +52,18 @@ def test_a_round_with_the_bytes_of_another_is_closed_and_hands_nothing_on(life: 
     assert ("complete", 0) == (closed["state"], closed["version"])
     assert first in closed["reason"]
     assert [] == life.rows(job, stage="fetch")
+
+
+def test_what_the_list_calls_by_another_round_is_known_once_it_was_fetched(life: Any, words: Any) -> None:
+    found = spoken_of(life, "request-1")
+    life.settle(found, words.fetched(deliveries=(words.bundle(),), content=SAME, also=("modified 09:00",)))
+    rows = tuple(
+        Listed(ref=DocumentRef(id=document, round=round_))
+        for document, round_ in (("d1", "modified 09:00"), ("d1", "modified 10:00"), ("d2", "modified 09:00"))
+    )
+    unheard = life.store.unheard("contracts", rows)
+    assert rows[1:] == unheard
+    assert 3 == len(life.store.unheard("elsewhere", rows))
 
 
 def test_two_rounds_with_the_same_bytes_that_are_settled_at_once_hand_on_once(

@@ -14,6 +14,7 @@ from webhook_svc.core.settings import Secret, Url, build
 from webhook_svc.core.types import (
     CERTIFICATE,
     DOCUMENT,
+    AlsoRound,
     Answer,
     Call,
     DocumentRef,
@@ -145,7 +146,7 @@ def test_what_guards_little_is_warned_about(changed: dict[str, Any], warned: str
 
 
 def test_the_metadata_is_asked_first_and_the_document_with_the_same_key() -> None:
-    asked, saved = fetched(metadata(), SAVED)
+    asked, *_, saved = fetched(metadata(), SAVED)
     assert isinstance(asked, Call)
     assert isinstance(saved, Save)
     assert f"{API}/JSON/document/metadata/y7Ki_u1m%20rUw%2F1" == asked.request.url
@@ -153,9 +154,20 @@ def test_the_metadata_is_asked_first_and_the_document_with_the_same_key() -> Non
     assert [{"x-api-key": "key-of-the-api"}] * 2 == [asked.request.auth, saved.request.auth]
 
 
+def test_what_is_fetched_is_known_where_the_list_names_it() -> None:
+    simulator = OkdokumentSimulator()
+    assert simulator.finish("d-1")
+    client, key = Client(simulator.wsgi()), {"x-api-key": simulator.api_key}
+    paths = ("list/flat?state=signed", "list/flat?state=errorsendinfo", "document/metadata/d-1")
+    signed, untold, details = (Answer(status=200, body=client.get(f"/JSON/{path}", headers=key).data) for path in paths)
+    listed = [step for step in run(okdokument().completed_since(0.0), signed, untold) if isinstance(step, Listed)]
+    steps = run(okdokument().steps(DocumentRef(id="d-1", round="r")), details, SAVED)
+    assert [step.round for step in steps if isinstance(step, AlsoRound)] == [one.ref.round for one in listed] != []
+
+
 @pytest.mark.parametrize("base", [API, API + "/", API + "/JSON", API + "/JSON/"])
 def test_the_address_of_the_api_may_be_written_with_and_without_its_json(base: str) -> None:
-    asked, _ = fetched(metadata(), SAVED, api_base=Url(base))
+    asked, *_ = fetched(metadata(), SAVED, api_base=Url(base))
     assert isinstance(asked, Call)
     assert asked.request.url.startswith(f"{API}/JSON/document/metadata/")
 
