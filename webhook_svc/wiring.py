@@ -302,7 +302,9 @@ def _source(
         return None
     provider, scheme = made
     if provider.needs_url_token() and not one.tokens:
-        expected = "a URL token that nobody guesses (webhook-svc gen-secret): nothing else keeps strangers out"
+        expected = (
+            "a URL token that nobody guesses (webhook-svc gen-secret), or `secrets`: nothing else keeps strangers out"
+        )
         problems.append(Problem(where=f"{where}.tokens", found="nothing", expected=expected))
         return None
     polls_every = provider.polls_every()

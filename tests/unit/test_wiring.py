@@ -131,7 +131,9 @@ ONLY_THE_URL = '[sources.open]\nprovider = "firma"\n' + f'secrets = ["{"ab" * 32
 
 def test_a_source_that_only_its_url_protects_needs_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Firma, "needs_url_token", lambda _: True)
-    expected = "a URL token that nobody guesses (webhook-svc gen-secret): nothing else keeps strangers out"
+    expected = (
+        "a URL token that nobody guesses (webhook-svc gen-secret), or `secrets`: nothing else keeps strangers out"
+    )
     assert [f"sources.open.tokens: found nothing, expected {expected}"] == problems(tmp_path, ONLY_THE_URL)
 
 

@@ -47,6 +47,7 @@ _DEAD: Final[Sequence[Column]] = (
     ("SOURCE", lambda row, _: row["source"]),
     ("SINK", lambda row, _: row.get("sink", "")),
     ("STATE", lambda row, _: row["state"]),
+    ("TITLE", lambda row, _: row.get("title") or row.get("document", row.get("type"))),
     ("REASON", lambda row, _: row["reason"]),
 )
 

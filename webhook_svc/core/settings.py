@@ -115,7 +115,7 @@ def build(
     try:
         return kind(**values)
     except ValueError as error:
-        problems.append(Problem(where=where, found="an impossible combination", expected=str(error)))
+        problems.append(Problem(where=where, found="settings that do not work", expected=str(error)))
         return None
 
 

@@ -18,6 +18,8 @@ from .run import sentence
 
 Stopped = Callable[[], bool]
 
+SOONER: Final = 300.0
+"""Seconds, at most, until a look that failed for now is repeated."""
 TICK: Final = 5.0
 """Seconds between two reads of what is due."""
 
@@ -112,7 +114,8 @@ class Reconcile:
         stopped = isinstance(error, CutShort | KeyboardInterrupt)
         said = str(CutShort()) if stopped else sentence(error)
         after = error.after if isinstance(error, NotReady | Retryable) else None
-        pause = 0.0 if stopped else max(source.reconcile, min(after or 0.0, self.longest))
+        usual = min(source.reconcile, SOONER) if isinstance(error, Retryable) else source.reconcile
+        pause = 0.0 if stopped else max(usual, min(after or 0.0, self.longest))
         self.store.reconciled(Reconciled(look=look, note=said, next_in=pause))
         return Looked(source=source.name, since=start, error=said, next_at=self._next(source))
 

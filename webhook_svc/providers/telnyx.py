@@ -144,8 +144,9 @@ class Telnyx(Provider):
         if not kind:
             raise ValueError("the callback names no type of event")
         meaning = self.settings.events.meaning(kind)
-        if any(at_path(payload, path) in self.settings.too_early for path in _ORDER_STATUS):
-            meaning = Meaning.OTHER
+        states = (at_path(payload, path) for path in _ORDER_STATUS)
+        if early := [state for state in states if state in self.settings.too_early]:
+            kind, meaning = f"{kind} ({early[0]})", Meaning.OTHER
         documents: tuple[DocumentRef, ...] = ()
         if meaning is not Meaning.OTHER:
             named = tuple(DocumentRef(id=one, completed=at) for one in _uuids(_required(payload)))

@@ -99,7 +99,7 @@ class Account:
         if request.headers.get("Authorization") or request.headers.get("x-api-key"):
             return Response("<Error><Code>InvalidArgument</Code></Error>", 400, mimetype="application/xml")
         document, part, until = self._links.get(token, ("", "", 0.0))
-        if self.clock() > until:
+        if self.clock() > until or self.shown.take("expired_link"):
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, mimetype="application/xml")
         return self.shown.file(self.document_bytes(document, part), kind)
 

@@ -77,8 +77,6 @@ class Quirks:
         return answer
 
     def _spoiled(self, content: bytes, kind: str) -> Response:
-        if self.take("expired_link"):
-            return Response("<Error><Code>AccessDenied</Code></Error>", 403, mimetype="application/xml")
         if self.take("html_file"):
             return Response(_PAGE, mimetype="text/html")
         if self.take("json_file"):

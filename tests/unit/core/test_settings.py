@@ -111,7 +111,7 @@ def test_keys_that_were_taken_out_before_are_offered_too() -> None:
 
 
 def test_an_impossible_combination_is_a_problem_of_the_table() -> None:
-    assert (None, ["file: here: found an impossible combination, expected number up to 100"]) == judged(number=101)
+    assert (None, ["file: here: found settings that do not work, expected number up to 100"]) == judged(number=101)
 
 
 @pytest.mark.parametrize(
