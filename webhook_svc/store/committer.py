@@ -129,7 +129,7 @@ class Committer:
         if not units:
             return
         error = self._attempt(units)
-        if error is not None and _worth_repeating(error):
+        if error is not None and worth_repeating(error):
             error = self._attempt(units)
         if error is None:
             return
@@ -180,7 +180,7 @@ def _execute(tx: Tx, units: Sequence[Unit]) -> list[Any]:
     return results
 
 
-def _worth_repeating(error: Exception) -> bool:
+def worth_repeating(error: Exception) -> bool:
     """A deadlock, a serialisation failure, or a connection that had died while it was idle. Units may be repeated:
     an accept finds its own key, a settle its job gone, and an unseen claim runs out."""
     return isinstance(error, DBAPIError) and (error.connection_invalidated or _sqlstate(error) in _COLLIDED)

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
+from .committer import worth_repeating
 from .engine import PostgresDatabase, SqliteDatabase
 
 HEAD = "0002"
@@ -15,9 +16,25 @@ HEAD = "0002"
 
 _LOCK = 0x77656268  # "webh": any constant that no one else takes
 
+_TRIES = 20
+
 
 def migrate(database: SqliteDatabase | PostgresDatabase) -> str:
-    """Brings the schema to HEAD in one transaction. A sentence on what was done."""
+    """Brings the schema to HEAD in one transaction. A sentence on what was done.
+
+    The service may go on meanwhile. It takes its tables in another order, so that now and then the database ends one of
+    the two for the other's sake: then the migration begins again.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return _migrate(database)
+        except DBAPIError as error:
+            if not worth_repeating(error):
+                raise
+    return _migrate(database)
+
+
+def _migrate(database: SqliteDatabase | PostgresDatabase) -> str:
     with database.lock(), database.write() as tx:
         if tx.connection.dialect.name == "postgresql":
             patient = "SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)"

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -57,6 +60,20 @@ def test_two_processes_may_migrate_at_once(empty_url: str) -> None:
     assert [f"the schema is at {HEAD} already", f"the schema went from nothing to {HEAD}"] == sorted(said)
 
 
+@pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
+def test_a_migration_that_the_running_service_collides_with_begins_again(empty_url: str) -> None:
+    with closing(SqlStore(empty_url)) as store, closing(SqlStore(empty_url)) as service, ThreadPoolExecutor(1) as other:
+        _migrate_to(store, "0001")
+        with service.database.write() as tx:
+            tx.connection.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))  # it is the migration that is ended
+            tx.connection.execute(sa.text("LOCK TABLE job IN ROW EXCLUSIVE MODE"))
+            said = other.submit(store.migrate)
+            _await_a_waiting_lock(service)
+            tx.connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+            tx.connection.execute(sa.text("LOCK TABLE event IN ROW EXCLUSIVE MODE"))
+        assert f"the schema went from 0001 to {HEAD}" == said.result(60)
+
+
 def test_the_migrated_schema_is_that_of_the_tables(store: SqlStore) -> None:
     with store.database.reader.connect() as connection:
         # SQLite gives a default back as it was spelt, which Alembic takes for another one.
@@ -85,6 +102,22 @@ def test_no_error_of_the_database_shows_what_was_written(store: SqlStore) -> Non
         tx.connection.execute(job.insert().values(id="a secret"))
     assert "a secret" not in str(caught.value).split("DETAIL", 1)[0]
     assert store.database.reader.hide_parameters
+
+
+def _migrate_to(store: SqlStore, revision: str) -> None:
+    with store.database.write() as tx:
+        config = alembic_config()
+        config.attributes["connection"] = tx.connection
+        command.upgrade(config, revision)
+
+
+def _await_a_waiting_lock(store: SqlStore) -> None:
+    waiting = sa.text("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'job'::regclass")
+    until = time.monotonic() + 30
+    with store.database.reader.connect() as connection:
+        while connection.execute(waiting).first() is None:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def _revise(store: SqlStore, revision: str) -> None:
