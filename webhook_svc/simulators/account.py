@@ -1,12 +1,13 @@
 """What every simulated account has: made-up secrets, signings, links that expire, and its quirks."""
 
+import hmac
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from flask import Response, abort, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 
 from ..core.ports import Clock
 from ..core.types import RawRequest
@@ -102,6 +103,23 @@ class Account:
         if self.clock() > until or self.shown.take("expired_link"):
             return Response("<Error><Code>AccessDenied</Code></Error>", 403, mimetype="application/xml")
         return self.shown.file(self.document_bytes(document, part), kind)
+
+    def app(self, guard: Callable[[], Response | None], views: Mapping[str, Callable[..., Response]]) -> Flask:
+        """The API: `METHOD /path` → view, behind the guard, and beside it the links, which stand elsewhere."""
+        app = Flask(type(self).__name__, static_folder=None)
+        app.before_request(lambda: None if request.path.startswith("/files/") else guard())
+        for rule, view in {"GET /files/<token>": self.linked_file, **views}.items():
+            method, _, path = rule.partition(" ")
+            app.add_url_rule(path, rule, view, methods=[method])
+        return app
+
+    def timed_signature(self, body: bytes) -> str:
+        """`t=…,v1=…`, the HMAC-SHA256 over time, dot and body; two of them while the secret changes."""
+        at = self.signed_at()
+        keys = [self.next_secret, self.secret] if self.shown.take("rotated_secret") else [self.secret]
+        keys = ["somebody else's"] if self.shown.take("wrong_signature") else keys
+        digests = (hmac.digest(key.encode(), b"%d." % at + body, "sha256").hex() for key in keys)
+        return ",".join([f"t={at}", *(f"v1={digest}" for digest in digests)])
 
     def trouble(self, error: Callable[[int, float | None], Response]) -> Response | None:
         """What the next quirk answers in place of the API; `error` makes the provider's own answer of status and

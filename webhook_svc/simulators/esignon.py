@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
@@ -113,19 +113,18 @@ class EsignonSimulator(Account, Simulator):
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("esignon-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule(f"/api/{_COMPANY}/login", view_func=self._login, methods=["POST"])
-        app.add_url_rule(f"/api/{_COMPANY}/search", view_func=self._search, methods=["POST"])
-        app.add_url_rule("/api/v2/workflows/<path:document>", view_func=self._info)
-        app.add_url_rule("/workflow/download", view_func=self._download, methods=["POST"])
-        app.add_url_rule("/files/<token>", view_func=self.linked_file)
-        return app
+        return self.app(
+            self._guard,
+            {
+                f"POST /api/{_COMPANY}/login": self._login,
+                f"POST /api/{_COMPANY}/search": self._search,
+                "GET /api/v2/workflows/<path:document>": self._info,
+                "POST /workflow/download": self._download,
+            },
+        )
 
     def _guard(self) -> Response | None:
         """A token that was never given out is refused by status, one that is over by a code with status 200."""
-        if request.path.startswith("/files/"):
-            return None
         if not request.path.endswith("/login"):
             if self.shown.take("token_expired"):
                 self.expire_tokens()

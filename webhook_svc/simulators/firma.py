@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
@@ -92,21 +92,20 @@ class FirmaSimulator(Account, Simulator):
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("firma-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule("/signing-requests", view_func=self._list)
-        app.add_url_rule("/signing-requests/<path:document>/download", view_func=self._download)
-        app.add_url_rule("/signing-requests/<path:document>/audit", view_func=self._audit)
-        app.add_url_rule("/signing-requests/<path:document>", view_func=self._detail)
-        app.add_url_rule("/webhooks", view_func=self._webhooks)
-        app.add_url_rule("/files/<token>", view_func=self.linked_file)
-        return app
+        return self.app(
+            self._guard,
+            {
+                "GET /signing-requests": self._list,
+                "GET /signing-requests/<path:document>/download": self._download,
+                "GET /signing-requests/<path:document>/audit": self._audit,
+                "GET /signing-requests/<path:document>": self._detail,
+                "GET /webhooks": self._webhooks,
+            },
+        )
 
     def _guard(self) -> Response | None:
         """Firma takes the bare key or a bearer token."""
         given = request.headers.get("Authorization", "")
-        if request.path.startswith("/files/"):
-            return None
         if not hmac.compare_digest(given.removeprefix("Bearer ").encode(), self.api_key.encode()):
             return _error(401, "Unauthorized", "Invalid API key")
         return self.trouble(lambda status, after: _error(status, "trouble", "made on demand", after=after))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Response, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
@@ -90,27 +90,23 @@ class GenericSimulator(Account, Simulator):
         return json.dumps(event, separators=(",", ":")).encode()
 
     def _callback(self, body: bytes) -> RawRequest:
-        signed_at = self.signed_at()
-        keys = [self.next_secret, self.secret] if self.shown.take("rotated_secret") else [self.secret]
-        keys = ["somebody else's"] if self.shown.take("wrong_signature") else keys
-        digests = [hmac.digest(key.encode(), b"%d." % signed_at + body, "sha256").hex() for key in keys]
-        signature = ",".join([f"t={signed_at}", *(f"v1={digest}" for digest in digests)])
-        return RawRequest(headers=(("content-type", "application/json"), ("x-signature", signature)), body=body)
+        return RawRequest(
+            headers=(("content-type", "application/json"), ("x-signature", self.timed_signature(body))), body=body
+        )
 
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("generic-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule("/contracts/<path:document>/certificate", view_func=self._certificate)
-        app.add_url_rule("/contracts/<path:document>", view_func=self._contract)
-        app.add_url_rule("/files/<token>", view_func=self.linked_file)
-        return app
+        return self.app(
+            self._guard,
+            {
+                "GET /contracts/<path:document>/certificate": self._certificate,
+                "GET /contracts/<path:document>": self._contract,
+            },
+        )
 
     def _guard(self) -> Response | None:
         given = request.headers.get("Authorization", "")
-        if request.path.startswith("/files/"):
-            return None
         if not hmac.compare_digest(given.encode(), f"Bearer {self.api_key}".encode()):
             return said(401, error="unauthorised")
         return self.trouble(lambda status, after: said(status, after, error="made on demand"))

@@ -1,6 +1,5 @@
 """Index Health as it looks from outside: its API and links to files, and the hook that its users send themselves."""
 
-import hmac
 import itertools
 import json
 from base64 import urlsafe_b64encode
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
@@ -84,28 +83,27 @@ class IndexHealthSimulator(Account, Simulator):
         return json.dumps({"id": f"e-{next(self._numbers)}", "type": kind, "document_id": document}).encode()
 
     def _callback(self, body: bytes) -> RawRequest:
-        signed_at = self.signed_at()
-        keys = [self.next_secret, self.secret] if self.shown.take("rotated_secret") else [self.secret]
-        keys = ["somebody else's"] if self.shown.take("wrong_signature") else keys
-        digests = [hmac.digest(key.encode(), b"%d." % signed_at + body, "sha256").hex() for key in keys]
-        signature = ",".join([f"t={signed_at}", *(f"v1={digest}" for digest in digests)])
-        return RawRequest(headers=(("content-type", "application/json"), ("x-signature", signature)), body=body)
+        return RawRequest(
+            headers=(("content-type", "application/json"), ("x-signature", self.timed_signature(body))), body=body
+        )
 
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("indexhealth-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule("/generate-client-auth-token", view_func=self._login, methods=["POST"])
-        app.add_url_rule("/get-document-details", view_func=self._details, methods=["POST"])
-        app.add_url_rule("/get-documents", view_func=self._list, methods=["POST"])
-        app.add_url_rule("/download", view_func=self._link, methods=["POST"])
-        app.add_url_rule("/download/<path:document>", view_func=self._download)
-        app.add_url_rule("/files/<token>", view_func=self._file)
-        return app
+        return self.app(
+            self._guard,
+            {
+                "POST /generate-client-auth-token": self._login,
+                "POST /get-document-details": self._details,
+                "POST /get-documents": self._list,
+                "POST /download": self._link,
+                "GET /download/<path:document>": self._download,
+                "GET /files/<token>": self._file,
+            },
+        )
 
     def _guard(self) -> Response | None:
-        if request.path.startswith("/files/") or request.path == "/generate-client-auth-token":
+        if request.path == "/generate-client-auth-token":
             return None
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if self.shown.take("token_expired"):

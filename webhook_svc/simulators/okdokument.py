@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from flask import Flask, Response, jsonify, request
+from flask import Response, jsonify, request
 
 from ..core.ports import Simulator
 from ..core.types import RawRequest
@@ -69,12 +69,14 @@ class OkdokumentSimulator(Account, Simulator):
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("okdokument-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule("/JSON/document/metadata/<path:document>", view_func=self._metadata)
-        app.add_url_rule("/JSON/document/<path:document>", view_func=self._document)
-        app.add_url_rule("/JSON/list/flat", view_func=self._list)
-        return app
+        return self.app(
+            self._guard,
+            {
+                "GET /JSON/document/metadata/<path:document>": self._metadata,
+                "GET /JSON/document/<path:document>": self._document,
+                "GET /JSON/list/flat": self._list,
+            },
+        )
 
     def _guard(self) -> Response | None:
         given = request.headers.get("x-api-key", "")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from flask import Flask, Response, abort, jsonify, request
+from flask import Response, abort, jsonify, request
 
 from ..core.moment import moment
 from ..core.ports import Simulator
@@ -154,24 +154,23 @@ class TelnyxSimulator(Account, Simulator):
     # --- the API --------------------------------------------------------------------------------------------------
 
     def wsgi(self) -> Callable[..., Iterable[bytes]]:
-        app = Flask("telnyx-simulator", static_folder=None)
-        app.before_request(self._guard)
-        app.add_url_rule("/documents/<path:document>/download_link", view_func=self._download_link)
-        app.add_url_rule("/documents/<path:document>/download", view_func=self._download)
-        app.add_url_rule("/documents/<path:document>", view_func=self._about)
-        app.add_url_rule("/document_links", view_func=self._links_of)
-        app.add_url_rule("/number_orders/<order>", view_func=self._number_order)
-        app.add_url_rule("/portouts/<order>/supporting_documents", view_func=self._supporting)
-        app.add_url_rule("/porting_orders/<order>", view_func=self._porting_order)
-        app.add_url_rule("/porting_orders/<order>/additional_documents", view_func=self._additional)
-        app.add_url_rule("/webhook_deliveries", view_func=self._sent)
-        app.add_url_rule("/files/<token>", view_func=self.linked_file)
-        return app
+        return self.app(
+            self._guard,
+            {
+                "GET /documents/<path:document>/download_link": self._download_link,
+                "GET /documents/<path:document>/download": self._download,
+                "GET /documents/<path:document>": self._about,
+                "GET /document_links": self._links_of,
+                "GET /number_orders/<order>": self._number_order,
+                "GET /portouts/<order>/supporting_documents": self._supporting,
+                "GET /porting_orders/<order>": self._porting_order,
+                "GET /porting_orders/<order>/additional_documents": self._additional,
+                "GET /webhook_deliveries": self._sent,
+            },
+        )
 
     def _guard(self) -> Response | None:
         given = request.headers.get("Authorization", "")
-        if request.path.startswith("/files/"):
-            return None
         if not hmac.compare_digest(given.encode(), f"Bearer {self.api_key}".encode()):
             return _error(401)
         return self.trouble(_error)
