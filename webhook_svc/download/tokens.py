@@ -42,7 +42,11 @@ class Tokens:
                 self._flights[source] = flight
         if mine:
             self._fly(source, flight, login)
-        return flight.result.result()
+        try:
+            return flight.result.result()
+        except Permanent as error:
+            # It is kept, and raised for each who asks: with its traceback the frames of all of them would be kept too.
+            raise error.with_traceback(None) from None
 
     def drop(self, source: str, text: str) -> None:
         """That token was refused; one that took its place meanwhile stays."""

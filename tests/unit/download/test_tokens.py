@@ -1,6 +1,7 @@
 """One login at a time for each source: who waits shares what it brings; a refusal is not asked for again at once."""
 
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -136,6 +137,15 @@ def test_a_login_that_was_refused_for_good_is_not_repeated_for_a_minute(tokens: 
     assert 1 == login.calls
     clock.advance(1)
     assert "t2" == tokens.get("a", login)
+
+
+def test_a_refusal_that_is_remembered_keeps_nothing_of_those_who_asked(tokens: Tokens) -> None:
+    login, lengths = Login(Permanent("wrong password")), []
+    for _ in range(3):
+        with pytest.raises(Permanent) as refused:
+            tokens.get("a", login)
+        lengths.append(len(list(traceback.walk_tb(refused.value.__traceback__))))
+    assert lengths[0] == lengths[1] == lengths[2]
 
 
 def test_a_token_is_used_as_long_as_it_lasts(tokens: Tokens, clock: Any) -> None:
