@@ -104,7 +104,7 @@ class Fetched:
 
     `version` is the version the parts belong to and `parts` those that are new in it; `deliveries` go out now.
     `lacking` parts may still come: `look_again` is the delay until the next look, None to stop looking.
-    `more` are further signings the provider named; those that exist already are left as they are.
+    `more` are further signings the provider named; of those that exist already the given up are fetched once more.
     `note` says what a person should know: a warning of the provider, why lacking parts were not even looked at, or why
     there is nothing to hand on. `content` is a digest of the documents, where another round of theirs may have it too:
     then nothing goes out. `also` are the rounds by which the provider's list calls what was fetched.

@@ -86,10 +86,11 @@ class Stages:
                 return _without_document(row, str(end), ())
             return replace(self._bundled(job, row, source, row.version, (), Haul()), note=str(end))
         if not any(part.kind == DOCUMENT for part in (*haul.parts, *_known(row, plan))):
-            if haul.more:
-                return _without_document(row, "it stands for other documents, each of which is fetched", haul.more)
-            reason = next((one.reason for one in haul.lacking if one.part == DOCUMENT), "no document was served")
-            raise NotReady(reason)
+            lacking = [one.reason for one in haul.lacking if one.part == DOCUMENT]
+            if lacking or not haul.more:
+                raise NotReady(lacking[0] if lacking else "no document was served")
+            why = "it stands for other documents, each of which is fetched"
+            return _without_document(row, "; ".join((why, *haul.warnings)), haul.more)
         version, fresh = _compared(row, plan, haul)
         fetched = self._bundled(job, row, source, version, fresh, haul)
         return replace(

@@ -248,6 +248,17 @@ def test_an_order_leads_to_its_documents_and_is_closed() -> None:
     assert (more, 0, ()) == (outcome.more, outcome.version, outcome.deliveries)
 
 
+def test_a_document_that_leads_to_others_is_not_closed_while_it_is_lacking_itself() -> None:
+    haul = Haul(more=(DocumentRef(id="d2"),), lacking=(Lacking(part="document", reason="it is still built"),))
+    with pytest.raises(NotReady, match="it is still built"):
+        World(haul=haul).run(ROW)
+
+
+def test_what_the_provider_warns_of_beside_other_documents_is_noted() -> None:
+    outcome = World(haul=Haul(more=(DocumentRef(id="d2"),), warnings=("deleted in two days",))).run(ROW)
+    assert "it stands for other documents, each of which is fetched; deleted in two days" == outcome.note
+
+
 def test_what_the_provider_warns_of_is_noted() -> None:
     outcome = World(haul=Haul(parts=(DEED, CERTIFICATE), warnings=("deleted in two days", "and expensive"))).run(ROW)
     assert ("deleted in two days; and expensive", 1) == (outcome.note, len(outcome.deliveries))
