@@ -179,11 +179,12 @@ def _delivered(outcome: Delivered, tx: Tx, item: Settlement) -> None:
 
 @apply.register
 def _again(outcome: Again, tx: Tx, item: Settlement) -> None:
-    if outcome.waiting and _asked_again(tx, item.job):
+    asked_again = _asked_again(tx, item.job)
+    if outcome.waiting and asked_again:
         _start_over(tx, item.job)
     else:
         tries, waits = (0, 1) if outcome.waiting else (1, 0)
-        doubts = 0 if outcome.waiting else item.job.doubts + outcome.doubtful
+        doubts = 0 if outcome.waiting or asked_again else item.job.doubts + outcome.doubtful
         _wait(tx, item.job, outcome.delay, tries=item.job.tries + tries, waits=item.job.waits + waits, doubts=doubts)
     _explain(tx, item.job, item.message)
 

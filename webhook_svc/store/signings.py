@@ -82,7 +82,7 @@ def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None
     _wake_fetch(tx, signing_id)
     fetch = job.update().where(job.c.stage == Stage.FETCH.value, job.c.ref == signing_id)
     tx.connection.execute(fetch.where(job.c.state == "running").values(created=tx.now, waits=job.c.waits + 1))
-    tx.connection.execute(fetch.where(job.c.state != "running").values(created=tx.now, waits=0))
+    tx.connection.execute(fetch.where(job.c.state != "running").values(created=tx.now, waits=0, doubts=0))
     insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
 
 

@@ -141,6 +141,21 @@ def test_doubts_are_counted_apart_from_other_failures(life: Any, words: Any) -> 
     assert [(0, 0, 0), (1, 0, 0), (2, 0, 1), (2, 1, 0)] == [*seen, (look.tries, look.waits, look.doubts)]
 
 
+@pytest.mark.parametrize("runs", [False, True])
+def test_what_another_event_speaks_of_is_doubted_anew(life: Any, words: Any, runs: bool) -> None:
+    life.speak("d1")
+    look, doubtful = life.job(Stage.FETCH), Again(delay=30.0, doubtful=True)
+    if not runs:
+        life.settle(look, doubtful)
+    life.fresh()
+    life.settle(life.job(Stage.PARSE), words.said("d1"))
+    if runs:
+        life.settle(look, doubtful)
+    life.clock.advance(31)
+    look = life.job(Stage.FETCH)
+    assert (1, 0) == (look.tries, look.doubts)
+
+
 def test_a_note_of_a_fetch_that_brought_a_document_is_no_reason_of_the_signing(life: Any) -> None:
     life.fetch(note="the provider deletes it in two days")
     assert "" == life.row(signing)["reason"]
