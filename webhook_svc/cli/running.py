@@ -134,17 +134,19 @@ def check(live: bool, as_json: bool) -> None:
 
 
 def _source(made: "Service", name: str) -> dict[str, Any]:
-    source = made.config.sources[name]
+    source, party = made.config.sources[name], made.parties.sources[name]
     url = f"{made.config.service.public_url or 'https://YOUR-HOST'}/hooks/{name}"
+    url += ("/<token>" if source.tokens else "") + party.provider.callback_query()
     secrets = [secret for secret in getattr(source.settings, "secrets", ()) if isinstance(secret, Secret)]
     return {
         "source": name,
         "provider": source.provider,
-        "signed": made.parties.sources[name].scheme.signs,
+        "signed": party.scheme.signs,
         "secrets": [fingerprint(secret.reveal()) for secret in secrets],
         "sinks": list(source.sinks),
-        "parts": list(source.parts),
-        "callback": f"{url}/<token>" if source.tokens else url,
+        "parts": list(party.parts),
+        "reconcile": party.reconcile,
+        "callback": url,
     }
 
 
@@ -161,11 +163,14 @@ def _print_report(report: dict[str, Any]) -> None:
                 one["provider"],
                 _verified(one),
                 *map(", ".join, (one["parts"], one["sinks"])),
+                f"every {one['reconcile']:g} s" if one["reconcile"] else "never",
                 one["callback"],
             )
             for one in report["sources"]
         ]
-        click.echo(table(("SOURCE", "PROVIDER", "VERIFIED BY", "PARTS", "SINKS", "CALLBACK URL"), rows) + "\n")
+        click.echo(
+            table(("SOURCE", "PROVIDER", "VERIFIED BY", "PARTS", "SINKS", "ASKS ITS LIST", "CALLBACK URL"), rows) + "\n"
+        )
     if report["sinks"]:
         rows = [(one["sink"], one["kind"], one["path"]) for one in report["sinks"]]
         click.echo(table(("SINK", "KIND", "PATH OF A FILE"), rows) + "\n")

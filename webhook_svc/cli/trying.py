@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..core.asking import Verdict
+from ..core.errors import Retryable
 from ..core.ids import new_id
 from ..core.ports import Scheme
 from ..core.rawhttp import length_note, parse_request
@@ -106,14 +107,22 @@ def _source_in(to: str) -> str:
 
 
 def _send(play: "Play", to: str, count: int) -> int:
-    """How many callbacks were not accepted."""
-    refused = 0
+    """How many callbacks were not accepted. A service that goes away meanwhile is no reason to stop; one that was never
+    there is."""
+    refused = accepted = 0
     for number in range(1, count + 1):
         document = new_id("doc", time.time())
-        for sent in play.complete(document, to, title=f"Contract {number}"):
-            kept = f"  {sent.event}" if sent.event else ""
-            click.echo(plain(f"{number}/{count}  {document}  {sent.status}  {sent.seconds * 1000:.0f} ms{kept}"))
-            refused += not 200 <= sent.status < 300
+        try:
+            for sent in play.complete(document, to, title=f"Contract {number}"):
+                kept = f"  {sent.event}" if sent.event else ""
+                click.echo(plain(f"{number}/{count}  {document}  {sent.status}  {sent.seconds * 1000:.0f} ms{kept}"))
+                good = 200 <= sent.status < 300
+                accepted, refused = accepted + good, refused + (not good)
+        except Retryable as error:
+            if not accepted:
+                raise
+            click.echo(plain(f"{number}/{count}  {document}  {error}"))
+            refused += 1
     return refused
 
 

@@ -131,6 +131,10 @@ class Provider(ABC):
         """Seconds between two looks at the list that the provider's rules suggest; None where there is no list."""
         return None
 
+    def callback_query(self) -> str:
+        """What the callback URL needs behind its path, as a person is shown it: `?token=<secret>`."""
+        return ""
+
     def needs_url_token(self) -> bool:
         """True where nothing but an unguessable URL keeps strangers out: a source without `tokens` is then refused."""
         return False

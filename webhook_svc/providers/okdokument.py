@@ -117,6 +117,9 @@ class Okdokument(Provider):
             return Verifier(VerifySettings(alg="none"), ())
         return Verifier(VerifySettings(alg="equal", signature="query:token"), self.settings.secrets, self.public_url)
 
+    def callback_query(self) -> str:
+        return "?token=<secret>" if self.settings.secrets else ""
+
     def needs_url_token(self) -> bool:
         return not self.settings.secrets and not self.settings.allow_anybody
 

@@ -147,6 +147,22 @@ def test_check_never_shows_a_secret_or_a_url_token(world: Any) -> None:
     assert [] == leaks(shown)
 
 
+def test_check_shows_what_a_provider_can_bring_how_often_its_list_is_asked_and_the_whole_url(world: Any) -> None:
+    world.tables["sources.leases"] = {
+        "provider": "okdokument",
+        "api_base": "https://okdokument.example",
+        "api_key": secret("okdokument-key"),
+        "secrets": [secret("a-long-token-for-okdokument")],
+        "sinks": ["archive"],
+        "reconcile": 7200,
+    }
+    told = {one["source"]: one for one in world.json("check")["sources"]}
+    assert (["document"], 7200) == (told["leases"]["parts"], told["leases"]["reconcile"])
+    shown = world.run("check").stdout
+    assert "every 7200 s" in shown
+    assert "https://hooks.acme.example/hooks/leases?token=<secret>" in shown
+
+
 def test_check_is_loud_about_a_source_that_anybody_can_call(world: Any) -> None:
     world.tables["sources.open"] = {
         "provider": "generic",
@@ -468,6 +484,26 @@ def test_simulate_prints_the_source_and_sends_signed_callbacks() -> None:
     assert 4 == len(hook.bodies)
     assert "2/2" in result.stdout
     assert "evt_1" in result.stdout
+
+
+def test_simulate_goes_on_where_a_service_goes_away_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([200, 200, None, 200, 200])
+
+    def send(_url: str, _callback: RawRequest) -> tuple[int, dict[str, str], bytes]:
+        status = next(answers)
+        if status is None:
+            raise ConnectionRefusedError("refused")
+        return status, {}, b""
+
+    monkeypatch.setattr("webhook_svc.simulators.play.send", send)
+    to = "http://127.0.0.1:1/hooks/legal"
+    words = ["simulate", "firma", "--to", to, "--secret", "s", "--api-key", "k", "--send", "3"]
+    result = CliRunner().invoke(cli, words)
+    assert 1 == result.exit_code
+    assert "2/3" in result.stdout
+    assert "no answer from the service: refused" in result.stdout
+    assert "3/3" in result.stdout
+    assert "1 callbacks were not accepted" in result.stderr
 
 
 @shows_secrets
