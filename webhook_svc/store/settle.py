@@ -142,9 +142,10 @@ def _fetched(outcome: Fetched, tx: Tx, item: Settlement) -> None:
 
 def _or_another_rounds(tx: Tx, signing_id: str, version: int, outcome: Fetched) -> Fetched:
     """A made-up round, one that the provider's list told of, or one whose bytes were replaced before they were fetched:
-    what another round brought already is not handed on again."""
+    what another round brought already is not handed on again. One that has a version of its own is none of these:
+    a change that was announced goes out, whatever it became."""
     first = outcome.content and first_with(tx, signing_id, outcome.content)
-    if not first:
+    if not first or version:
         return outcome
     return Fetched(
         wanted=outcome.wanted,

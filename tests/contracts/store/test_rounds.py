@@ -86,6 +86,14 @@ def test_a_round_that_is_fetched_again_is_not_taken_for_another(life: Any, words
     assert 2 == life.row(signing, id=first)["version"]
 
 
+def test_an_announced_change_goes_out_even_if_it_makes_two_rounds_equal(life: Any, words: Any) -> None:
+    fetches(life, words, "r1", SAME)
+    second = fetches(life, words, "r2", OTHER)
+    changed = spoken_of(life, "r2", Meaning.CHANGED)
+    life.settle(changed, words.fetched(wanted=2, version=2, deliveries=(words.bundle(),), content=SAME))
+    assert [1, 2] == sorted(row["version"] for row in life.rows(delivery, signing_id=second))
+
+
 def test_a_signing_that_rightly_brings_nothing_is_complete_and_says_why(life: Any) -> None:
     life.speak("order-1")
     life.settle(life.job(Stage.FETCH), Fetched(wanted=1, version=0, title="", note="it has no documents"))
