@@ -16,7 +16,7 @@ from .engine import PostgresDatabase, SqliteDatabase
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision this code needs. A test compares it with the newest migration."""
 
 _LOCK = 0x77656268  # "webh": any constant that no one else takes

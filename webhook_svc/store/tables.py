@@ -260,6 +260,36 @@ lease = sa.Table(
     sa.Column("until", _Time, nullable=False),
 )
 
+# Lanes in trouble: those whose last job failed for a reason that speaks of the provider or sink as a whole. A row goes
+# as soon as it answers again. `failures` in a row, each by another job than the one before (`job` is the last of them);
+# `reason` is what it said. `until` (0 while there were too few) ends a pause of `pause` seconds: nothing is claimed.
+# Then one job is, as a `probe`, and until `probe_until` no other.
+lane = sa.Table(
+    "lane",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("job", _Id, nullable=False),
+    sa.Column("since", _Time, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("until", _Time, nullable=False, server_default="0"),
+    sa.Column("pause", _Time, nullable=False, server_default="0"),
+    sa.Column("probe", _Id, nullable=False, server_default=""),
+    sa.Column("probe_until", _Time, nullable=False, server_default="0"),
+)
+
+# Workers that run, with the lanes they serve (a JSON list). Each renews its row now and then; one whose `until` is over
+# was killed.
+worker = sa.Table(
+    "worker",
+    metadata,
+    sa.Column("name", sa.String(80), primary_key=True),
+    sa.Column("lanes", sa.Text, nullable=False),
+    sa.Column("version", sa.String(32), nullable=False),
+    sa.Column("started", _Time, nullable=False),
+    sa.Column("until", _Time, nullable=False),
+)
+
 # How far a provider's list of completed signings was read. `mark` is the provider's time of the newest signing seen
 # (at first: when the source was first looked at), `owner` and `until` the worker that reads now, `note` what went
 # wrong at the last look or what the provider warned of ("" where all was well).
