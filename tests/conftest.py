@@ -1,13 +1,9 @@
 """What many tests stand on: a clock that is set by hand, and a fresh database of either kind."""
 
 import os
-import pwd
 import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +11,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from tests.flow.trouble.postgres import PostgresServer, new_home
+from tests.flow.trouble.postgres import postgres_programs as postgres_programs
 from tests.guard import (  # noqa: F401 - hooks and fixtures that look at every test's output
     _what_programs_say_is_looked_at,
     capsys,
@@ -25,13 +23,8 @@ from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import metadata
 
 START = 1_790_000_000.0
-_SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "max_connections": "100",
-    "fsync": "off",  # these tests end with the machine up; that commits survive a power cut is the server's promise
-    "full_page_writes": "off",
-    "deadlock_timeout": "100ms",
-}
+# These tests end with the machine up: that commits survive a power cut is the server's promise.
+_CARELESS = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass
@@ -139,68 +132,12 @@ def _postgres() -> Iterator[str]:
 @contextmanager
 def postgres_server(programs: Path) -> Iterator[str]:
     """The address of a new server, which ends and is deleted afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="pg", dir=_open_folder()))
+    home = new_home()
     try:
-        yield from _serve(programs, home)
+        with PostgresServer(home, programs, settings=_CARELESS) as server:
+            yield server.url
     finally:
         shutil.rmtree(home)
-
-
-def _serve(programs: Path, home: Path) -> Iterator[str]:
-    """initdb refuses root, and another user cannot enter root's folders: the folder is given away."""
-    user = _somebody() if os.geteuid() == 0 else None
-    if user is not None:
-        os.chown(home, user.pw_uid, user.pw_gid)
-    log = home / "log"
-
-    def run(program: str, *arguments: str) -> None:
-        """What it prints goes into a file: the server inherits it, and a pipe would never end."""
-        with log.open("ab") as output:
-            done = subprocess.run(
-                [str(programs / program), "-D", str(home / "data"), *arguments],
-                cwd=home,
-                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
-            )
-        assert 0 == done.returncode, f"{program}: {log.read_text()}"
-
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {**_SETTINGS, "port": str(port), "unix_socket_directories": str(home)}
-    run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
-    run("pg_ctl", "-w", "-o", " ".join(f"-c {key}={value}" for key, value in settings.items()), "start")
-    try:
-        yield f"postgresql://postgres@127.0.0.1:{port}"
-    finally:
-        run("pg_ctl", "-w", "-m", "immediate", "stop")
-
-
-def postgres_programs() -> Path | None:
-    """The folder of initdb and pg_ctl, None where Postgres is not installed."""
-    found = [Path(program).resolve().parent for program in (shutil.which("initdb"),) if program]
-    found += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    if shutil.which("pg_config"):
-        told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True)
-        found.append(Path(told.stdout.strip()))
-    return next((path for path in found if (path / "initdb").exists() and (path / "pg_ctl").exists()), None)
-
-
-def _somebody() -> pwd.struct_passwd:
-    """Root's stand-in."""
-    known = {user.pw_name: user for user in pwd.getpwall()}
-    return known.get("postgres") or known["nobody"]
-
-
-def _open_folder() -> str:
-    """A folder that every user may enter."""
-    folders = (tempfile.gettempdir(), "/tmp", "/var/tmp")
-    return next(one for one in folders if all(path.stat().st_mode & 0o001 for path in (Path(one), *Path(one).parents)))
 
 
 def _create_database(server: str, template: str) -> str:

@@ -3,11 +3,28 @@
 import re
 import socketserver
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
 
 _LINE = 4096
 _PATH = re.compile(rb"\s*<([^<>\r\n]*)>(.*)", re.DOTALL)
 _MOST = 64 * 1024 * 1024
+
+
+class Moment(Enum):
+    """When a server may do something else than expected: KEPT is when the message is here and the sender waits."""
+
+    CONNECT = "connect"
+    RCPT = "rcpt"
+    DATA = "data"
+    KEPT = "kept"
+
+
+Quirk = Callable[[Moment], str | None]
+"""What to say at such a moment instead of the usual; HANG_UP ends the conversation without a word."""
+HANG_UP: Final = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +48,11 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.envelope = _Envelope()
-        self._say("220 mailbox ready")
         try:
+            greeting = self._quirk(Moment.CONNECT)
+            self._say(greeting or "220 mailbox ready")
+            if greeting:
+                return
             while line := self.rfile.readline(_LINE):
                 verb, _, rest = line.strip().partition(b" ")
                 if verb.upper() == b"QUIT":
@@ -67,8 +87,10 @@ class _Session(socketserver.StreamRequestHandler):
         path = _path(rest, b"TO:")
         if not path or self.envelope.sender is None:
             return "501 RCPT TO:<address>" if not path else "503 MAIL first"
-        self.envelope.recipients.append(path)
-        return "250 ok"
+        refusal = self._quirk(Moment.RCPT)
+        if not refusal:
+            self.envelope.recipients.append(path)
+        return refusal or "250 ok"
 
     def _data(self) -> str:
         sender, recipients = self.envelope.sender, tuple(self.envelope.recipients)
@@ -83,10 +105,17 @@ class _Session(socketserver.StreamRequestHandler):
             size += len(line)
             lines.append(line.removeprefix(b".") if size <= _MOST else b"")
         self.envelope = _Envelope()
-        if size > _MOST:
-            return "552 too large"
+        refusal = "552 too large" if size > _MOST else self._quirk(Moment.DATA)
+        if refusal:
+            return refusal
         self.server.keep(Mail(sender=sender, recipients=recipients, content=b"".join(lines)))
-        return "250 kept"
+        return self._quirk(Moment.KEPT) or "250 kept"
+
+    def _quirk(self, moment: Moment) -> str | None:
+        said = self.server.quirk(moment)
+        if said == HANG_UP:
+            raise ConnectionResetError("the server hangs up")
+        return said
 
     def _say(self, line: str) -> None:
         self.wfile.write(line.encode() + b"\r\n")
@@ -96,8 +125,9 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], quirk: Quirk) -> None:
         super().__init__(address, _Session)
+        self.quirk = quirk
         self.mails: list[Mail] = []
         self.arrived = threading.Condition()
 
@@ -108,10 +138,10 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 class Mailbox:
-    """Listens while it is open: `with Mailbox() as box: …`."""
+    """Listens while it is open: `with Mailbox() as box: …`. `quirk` lets it misbehave, and is asked on many threads."""
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        self._server = _Server((host, port))
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, quirk: Quirk = lambda _: None) -> None:
+        self._server = _Server((host, port), quirk)
         self.host = host
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

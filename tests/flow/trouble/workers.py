@@ -1,0 +1,90 @@
+"""What a deployment does to workers: the new generation comes before the old one is told to go."""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.flow.processes import Line, until
+
+
+class Crew:
+    """The workers that are to run. `start` starts one more, with a log of its own."""
+
+    def __init__(self, start: Callable[[], Line], size: int = 1) -> None:
+        self._start = start
+        self._size = size
+        self._leaving: list[Line] = []
+        self.exits: list[int] = []
+        """What those who were told to go exited with."""
+        self.now: list[Line] = []
+        self.fill()
+
+    def rolling(self) -> "Rolling":
+        return Rolling(self)
+
+    def told(self) -> "Told":
+        return Told(self)
+
+    def fill(self) -> None:
+        """All are there, and have begun to work."""
+        new = [self._start() for _ in range(self._size - len(self.now))]
+        for line in new:
+            until(lambda line=line: line.dead or "worker.started" in line.text(), "a worker")  # type: ignore[misc]
+        self.now += new
+
+    def let_go(self) -> int:
+        """SIGTERM to all that run now. Returns how many were told."""
+        told, self.now = self.now, []
+        for line in told:
+            line.signal(signal.SIGTERM)
+        self._leaving += told
+        return len(told)
+
+    def replace(self) -> int:
+        """Two generations at once: the old one is told to go when the new one works. Returns how many were told."""
+        old, self.now = self.now, []
+        self.fill()
+        new, self.now = self.now, old
+        told = self.let_go()
+        self.now = new
+        return told
+
+    def wait(self, seconds: float = 60.0) -> None:
+        """Until those who were told are gone."""
+        self.exits += [line.wait(seconds) for line in self._leaving]
+        self._leaving = []
+
+    def kill(self) -> None:
+        for line in (*self.now, *self._leaving):
+            line.kill()
+
+
+@dataclass
+class Rolling:
+    """See `Trouble`. It has ended when the old generation has."""
+
+    crew: Crew
+    name: str = "rolling restart"
+    happened: int = 0
+
+    def start(self) -> None:
+        self.happened += self.crew.replace()
+
+    def stop(self) -> None:
+        self.crew.wait()
+
+
+@dataclass
+class Told:
+    """See `Trouble`. SIGTERM, and others come only at its end."""
+
+    crew: Crew
+    name: str = "workers told to go"
+    happened: int = 0
+
+    def start(self) -> None:
+        self.happened += self.crew.let_go()
+
+    def stop(self) -> None:
+        self.crew.wait()
+        self.crew.fill()
