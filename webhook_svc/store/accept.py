@@ -12,6 +12,7 @@ from ..core.types import RawRequest, Stage, source_lane
 from ..core.work import Accepted, NewEvent, RefusedCallback
 from .codec import dump_request
 from .engine import Tx
+from .jobs import insert_jobs
 from .tables import event, job, payload, refused, signing, signing_event
 
 REQUEUE_INTERVAL = 60.0
@@ -38,25 +39,6 @@ def accept(tx: Tx, items: Sequence[NewEvent]) -> list[Accepted]:
         if copy.id not in new_ids:
             _count_copy(tx, known[copy.key], copy)
     return [Accepted(event_id=known[item.key], new=item.id in new_ids) for item in items]
-
-
-def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]], *, delay: float = 0.0) -> None:
-    """A waiting job for each (lane, ref); one that is there already stays as it is."""
-    rows = [
-        {
-            "id": new_id("job", tx.now),
-            "lane": lane,
-            "stage": stage.value,
-            "ref": ref,
-            "state": "waiting",
-            "run_at": tx.now + delay,
-            "created": tx.now,
-        }
-        for lane, ref in places
-    ]
-    # RETURNING makes one statement of the whole batch; without it the rows would go one by one.
-    tx.connection.execute(on_conflict_nothing(tx, job, "stage", "ref").returning(job.c.id), rows)
-    tx.made_work = True
 
 
 def on_conflict_nothing(tx: Tx, table: sa.Table, *columns: str) -> "sqlite.Insert | postgresql.Insert":

@@ -5,13 +5,14 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 CHANNEL = "webhook_svc"
@@ -22,13 +23,16 @@ _BEGIN = (
     " set_config('statement_timeout', '20000', true), set_config('lock_timeout', '3000', true),"
     " set_config('idle_in_transaction_session_timeout', '20000', true)"
 )
+_NOTIFY = f"SELECT pg_notify('{CHANNEL}', '')"
 
 
 @dataclass(slots=True)
 class Tx:
-    """One write transaction: its connection, the database's time, and whether it made work for a worker."""
+    """One write transaction: its connection and the driver's own below it (for what is prepared), the database's time,
+    and whether it made work for a worker."""
 
     connection: Connection
+    driver: Any
     now: float
     made_work: bool = False
 
@@ -39,7 +43,10 @@ class Database(Protocol):
     reader: Engine
 
     def write(self) -> Any:
-        """Context manager yielding a Tx; commits at its end."""
+        """Context manager yielding a Tx; commits at its end. What the driver raises comes out as SQLAlchemy's."""
+
+    def read(self) -> Any:
+        """Context manager yielding a Connection, likewise."""
 
     def lock(self) -> Any:
         """Context manager that orders writers of several processes before they begin; may wait long."""
@@ -61,6 +68,32 @@ def open_database(url: str, clock: Callable[[], float] | None = None) -> "Sqlite
     if parsed.get_backend_name() == "sqlite":
         return SqliteDatabase(parsed, clock or time.time)
     return PostgresDatabase(parsed, clock)
+
+
+@contextmanager
+def translated(connection: Connection) -> Iterator[None]:
+    """Where an error of the driver itself becomes SQLAlchemy's. A connection that died is not used again."""
+    dialect = connection.dialect
+    base = dialect.loaded_dbapi.Error
+    try:
+        yield
+    except base as error:
+        lost = dialect.is_disconnect(error, connection.connection, None)
+        if lost:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, base, hide_parameters=True, connection_invalidated=lost, dialect=dialect
+        ) from error
+
+
+@contextmanager
+def _reading(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection, translated(connection):
+        yield connection
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 def normal_url(url: str) -> URL:
@@ -103,8 +136,11 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        with self._writer.begin() as connection:
-            yield Tx(connection, self._clock())
+        with self._writer.begin() as connection, translated(connection):
+            yield Tx(connection, _driver(connection), self._clock())
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return _reading(self.reader)
 
     def now(self, _connection: Connection) -> float:
         """The file is on this machine, so this machine's clock is the database's."""
@@ -199,12 +235,16 @@ class PostgresDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        with self._writer.begin() as connection:
-            now = connection.exec_driver_sql(_BEGIN).scalar_one()
-            tx = Tx(connection, self._clock() if self._clock else float(now))
+        with self._writer.begin() as connection, translated(connection):
+            driver = _driver(connection)
+            now = driver.execute(_BEGIN).fetchone()[0]
+            tx = Tx(connection, driver, self._clock() if self._clock else now)
             yield tx
             if tx.made_work:
-                connection.exec_driver_sql(f"SELECT pg_notify('{CHANNEL}', '')")
+                driver.execute(_NOTIFY)
+
+    def read(self) -> AbstractContextManager[Connection]:
+        return _reading(self.reader)
 
     def now(self, connection: Connection) -> float:
         if self._clock:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from ..core.ids import digest, new_id, storable
 from ..core.types import DocumentRef, Listed, RawRequest, Stage, source_lane
 from ..core.work import Look, Noted, Reconciled, Reconciliation
-from .accept import insert_jobs, on_conflict_nothing
+from .accept import on_conflict_nothing
 from .codec import dump_ref, dump_request
 from .engine import Tx
+from .jobs import insert_jobs
 from .signings import round_key, signing_key
 from .tables import content, event, payload, reconciliation, signing
 

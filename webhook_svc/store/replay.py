@@ -9,8 +9,8 @@ from ..core.asking import Replayed, ReplayOrder
 from ..core.errors import DocumentCheckFailed
 from ..core.ids import storable
 from ..core.types import Stage, sink_lane, source_lane
-from .accept import insert_jobs
 from .engine import Tx
+from .jobs import insert_jobs
 from .signings import raise_wanted
 from .tables import attempt, delivery, event, payload, signing
 

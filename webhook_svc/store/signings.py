@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from ..core.ids import digest, new_id, storable
 from ..core.types import DocumentRef, Part, Stage, sink_lane, source_lane
 from ..core.work import Fetched, NewDelivery
-from .accept import insert_jobs, on_conflict_nothing
+from .accept import on_conflict_nothing
 from .codec import dump_bundle, dump_ref, load_ref
 from .engine import Tx
+from .jobs import insert_jobs
 from .tables import content, delivery, job, part, signing, signing_event
 
 

@@ -233,7 +233,7 @@ class SqlStore:
 
     @contextmanager
     def _reading(self) -> Any:
-        with _translated(), self.database.reader.connect() as connection:
+        with _translated(), self.database.read() as connection:
             yield connection
 
     def _committed(self, made_work: bool) -> None:

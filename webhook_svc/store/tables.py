@@ -17,9 +17,8 @@ _Digest = sa.LargeBinary(32)
 
 def is_state(table: sa.Table, *states: str) -> sa.ColumnElement[bool]:
     """The states are written into the statement, not bound: only so can a partial index of theirs serve it."""
-    if len(states) == 1:
-        return table.c.state == sa.bindparam(None, states[0], literal_execute=True)
-    return table.c.state.in_(sa.bindparam(None, states, expanding=True, literal_execute=True))
+    literals = [sa.literal_column(f"'{state}'", sa.String) for state in states]
+    return table.c.state == literals[0] if len(literals) == 1 else table.c.state.in_(literals)
 
 
 def _states(*states: str) -> sa.CheckConstraint:

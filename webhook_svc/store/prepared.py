@@ -1,0 +1,168 @@
+"""Statements written once in SQLAlchemy's words, turned into SQL text at their first use, and run on the driver itself:
+to build an expression and take it through SQLAlchemy costs many times what the database needs to run it.
+
+`driver` is the sqlite3 or psycopg connection of a transaction or a read. What it raises is translated where that was
+opened (`engine.translated`).
+"""
+
+import sqlite3
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import UpdateBase
+
+given = sa.bindparam
+"""A value that comes with the call: `job.c.id == given("id")`."""
+
+Statement = sa.Select[Any] | UpdateBase
+Values = Mapping[str, Any]
+Row = Any
+"""A named tuple of the statement's columns."""
+
+_DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "sqlite": lambda: sqlite.dialect(paramstyle="named"),
+    "postgresql": PGDialect_psycopg,
+}
+
+
+def dialect_of(driver: Any) -> str:
+    return "sqlite" if isinstance(driver, sqlite3.Connection) else "postgresql"
+
+
+class Prepared:
+    """A statement whose values come by name. It has one text for ever: its shape may not depend on them."""
+
+    def __init__(self, statement: Statement | Callable[[str], Statement]) -> None:
+        """`statement` may be a function of "sqlite" or "postgresql", where the two need different words."""
+        self._statement = statement
+        self._texts: dict[str, _Text] = {}
+
+    def all(self, driver: Any, /, **values: Any) -> list[Row]:
+        text = self._text(driver)
+        return [text.row(found) for found in text.execute(driver, values)]
+
+    def first(self, driver: Any, /, **values: Any) -> Row | None:
+        text = self._text(driver)
+        found = text.execute(driver, values).fetchone()
+        return None if found is None else text.row(found)
+
+    def one(self, driver: Any, /, **values: Any) -> Row:
+        """LookupError where there is none."""
+        row = self.first(driver, **values)
+        if row is None:
+            raise LookupError("a row that must be there is not")
+        return row
+
+    def run(self, driver: Any, /, **values: Any) -> int:
+        """How many rows it changed. Not for a statement that returns some."""
+        return int(self._text(driver).execute(driver, values).rowcount)
+
+    def _text(self, driver: Any) -> "_Text":
+        dialect = dialect_of(driver)
+        text = self._texts.get(dialect)
+        if text is None:
+            statement = self._statement(dialect) if callable(self._statement) else self._statement
+            text = self._texts[dialect] = _Text(statement, _DIALECTS[dialect]())
+        return text
+
+
+class PreparedEach:
+    """A statement for each of many rows: on Postgres a single one over arrays; on SQLite, to which no statement has a
+    way to go, one after the other."""
+
+    def __init__(self, columns: Mapping[str, sa.Column[Any]], statement: Callable[[Any, str], Statement]) -> None:
+        """`statement(row, dialect)` is written over `row.NAME` for each name in `columns`; the rows bring just these,
+        of these columns' types. `row.table` selects them all where they are many, else it is None."""
+        self._names = tuple(columns)
+        self._one = Prepared(lambda dialect: statement(_scalars(columns), dialect))
+        self._many = Prepared(lambda dialect: statement(_arrays(columns), dialect))
+
+    def all(self, driver: Any, rows: Sequence[Values]) -> list[Row]:
+        """What is returned, in no order that means anything."""
+        if self._at_once(driver, rows):
+            return self._many.all(driver, **self._turned(rows))
+        return [found for row in rows for found in self._one.all(driver, **row)]
+
+    def run(self, driver: Any, rows: Sequence[Values]) -> int:
+        """How many rows were changed, by a statement that returns none."""
+        if self._at_once(driver, rows):
+            return self._many.run(driver, **self._turned(rows))
+        return sum(self._one.run(driver, **row) for row in rows)
+
+    def _at_once(self, driver: Any, rows: Sequence[Values]) -> bool:
+        return len(rows) > 1 and dialect_of(driver) == "postgresql"
+
+    def _turned(self, rows: Sequence[Values]) -> dict[str, list[Any]]:
+        return {name: [row[name] for row in rows] for name in self._names}
+
+
+def inserting(
+    table: sa.Table, *columns: str, unless: Sequence[str] = (), returning: Sequence[str] = ()
+) -> PreparedEach:
+    """Rows of these columns. One that stands already, equal in `unless`, which names a unique key, stays as it is."""
+
+    def statement(row: Any, dialect: str) -> Statement:
+        insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+        if row.table is None:
+            insert = insert.values({name: getattr(row, name) for name in columns})
+        else:
+            insert = insert.from_select(columns, row.table)
+        if unless:
+            insert = insert.on_conflict_do_nothing(index_elements=unless)
+        return insert.returning(*(table.c[name] for name in returning)) if returning else insert
+
+    return PreparedEach({name: table.c[name] for name in columns}, statement)
+
+
+def _scalars(columns: Mapping[str, sa.Column[Any]]) -> Any:
+    binds = [given(name, type_=column.type) for name, column in columns.items()]
+    return _named((*columns, "table"))._make((*binds, None))
+
+
+def _arrays(columns: Mapping[str, sa.Column[Any]]) -> Any:
+    types = {name: _without_length(column.type) for name, column in columns.items()}
+    arrays = [given(name, type_=postgresql.ARRAY(kind)) for name, kind in types.items()]
+    named = [sa.column(name, kind) for name, kind in types.items()]
+    rows = sa.func.unnest(*arrays).table_valued(*named, name="given").render_derived()
+    return _named((*columns, "table"))._make((*rows.c, sa.select(*rows.c)))
+
+
+def _without_length(kind: sa.types.TypeEngine[Any]) -> sa.types.TypeEngine[Any]:
+    """A cast to a length would cut silently what the column refuses."""
+    return sa.Text() if isinstance(kind, sa.String) else kind
+
+
+def _named(names: Sequence[str]) -> Any:
+    return namedtuple("Row", names)
+
+
+class _Text:
+    """A statement as one database reads it, and what its rows are made of."""
+
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql = str(compiled)
+        self._fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        self.row = _row(list(statement.exported_columns), dialect)
+
+    def execute(self, driver: Any, values: dict[str, Any]) -> Any:
+        """A cursor that has run it."""
+        return driver.execute(self._sql, values | self._fixed if self._fixed else values)
+
+
+def _row(columns: Sequence[Any], dialect: Dialect) -> Callable[[Sequence[Any]], Row]:
+    make = _named([column.key for column in columns])._make
+    bools = [isinstance(column.type, sa.Boolean) for column in columns]
+    if dialect.name != "sqlite" or not any(bools):
+        return make  # type: ignore[no-any-return]
+
+    def with_bools(found: Sequence[Any]) -> Row:
+        """SQLite knows 0 and 1 only."""
+        return make([bool(value) if one else value for one, value in zip(bools, found, strict=True)])
+
+    return with_bools
