@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -48,37 +48,37 @@ class PostgresServer:
         self._settings = {**_ALWAYS, **settings, "port": str(port), "unix_socket_directories": str(home)}
         self.url = f"postgresql://postgres@127.0.0.1:{port}"
         made = "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync", f"--wal-segsize={segments}"
-        self._must("initdb", *made)
+        self._process: subprocess.Popen[bytes] | None = None
+        assert 0 == self._program("initdb", *made).wait(), self.said()
 
     def start(self) -> None:
         """It takes connections when this returns. One that runs already is left alone."""
-        if not self.pids():
-            settings = " ".join(f"-c {key}={value}" for key, value in self._settings.items())
-            self._must("pg_ctl", "-w", "-o", settings, "start")
+        if not self.running:
+            settings = (f"-c{key}={value}" for key, value in self._settings.items())
+            self._process = self._program("postgres", *settings)
+            until(lambda: not self.running or self._is_ready(), "the database to be ready")
+        assert self.running, self.said()
 
     def stop(self, mode: Literal["fast", "immediate"] = "immediate") -> None:
-        if self.pids():
-            self._must("pg_ctl", "-w", "-m", mode, "stop")
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT if mode == "fast" else signal.SIGQUIT)
+            self._process.wait(60)
 
     def kill(self) -> None:
         """kill -9 of the server and all that it started. Nothing of it runs when this returns."""
-        for server in self.pids()[:1]:
-            os.kill(server, signal.SIGSTOP)  # so that it starts nothing while we look
-        pids = self.pids()
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        until(lambda: not _processes().keys() & set(pids), "the killed database to be gone")
+        if self._process is None or not self.running:
+            return
+        self._process.send_signal(signal.SIGSTOP)  # so that it starts nothing while we look
+        children = _children(self._process.pid)
+        for pid in (self._process.pid, *children):
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        until(lambda: not any(map(_lives, children)), "the killed database to be gone")
 
-    def pids(self) -> list[int]:
-        """The server first, then its children; empty where it does not run."""
-        try:
-            server = int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (FileNotFoundError, ValueError):
-            return []
-        running = _processes()
-        ours = server in running and str(self._data) in running[server][1]  # its number may be somebody else's by now
-        return [server, *(pid for pid, (parent, _) in running.items() if parent == server)] if ours else []
+    @property
+    def running(self) -> bool:
+        """It may also have ended by itself, for want of room on its disk."""
+        return self._process is not None and self._process.poll() is None
 
     def absence(self, mode: Literal["fast", "immediate"] = "immediate") -> "Absence":
         return Absence(self, mode)
@@ -99,23 +99,29 @@ class PostgresServer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _must(self, program: str, *arguments: str) -> None:
-        assert self._run(program, *arguments) == 0, f"{program}: {self.said()}"
+    def _is_ready(self) -> bool:
+        """The file of one that was killed may still lie there, and says the same."""
+        assert self._process is not None
+        try:
+            lines = (self._data / "postmaster.pid").read_text().split()
+        except FileNotFoundError:
+            return False
+        return (str(self._process.pid), "ready") == (lines[0], lines[-1]) if lines else False
 
-    def _run(self, program: str, *arguments: str) -> int:
-        """What it prints goes into a file: the server inherits it, and a pipe would never end."""
+    def _program(self, name: str, *arguments: str) -> "subprocess.Popen[bytes]":
         with (self._home / "log").open("ab") as output:
-            return subprocess.run(
-                [str(self._programs / program), "-D", str(self._data), *arguments],
+            return subprocess.Popen(
+                [str(self._programs / name), "-D", str(self._data), *arguments],
                 cwd=self._home,
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
                 user=self._user.pw_uid if self._user else None,
                 group=self._user.pw_gid if self._user else None,
                 extra_groups=[] if self._user else None,
-            ).returncode
+            )
 
 
 @dataclass
@@ -128,7 +134,7 @@ class Absence:
     happened: int = 0
 
     def start(self) -> None:
-        self.happened += bool(self.server.pids())
+        self.happened += self.server.running
         self.server.stop(self.mode)
 
     def stop(self) -> None:
@@ -144,7 +150,7 @@ class Killed:
     happened: int = 0
 
     def start(self) -> None:
-        self.happened += bool(self.server.pids())
+        self.happened += self.server.running
         self.server.kill()
 
     def stop(self) -> None:
@@ -174,8 +180,13 @@ def _somebody() -> pwd.struct_passwd:
     return known.get("postgres") or known["nobody"]
 
 
-def _processes() -> dict[int, tuple[int, str]]:
-    """Pid → parent and command line of what lives."""
-    table = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, check=True).stdout
-    rows = (line.split(maxsplit=3) for line in table.decode(errors="replace").splitlines())
-    return {int(row[0]): (int(row[1]), row[3]) for row in rows if len(row) == 4 and row[2][0] != "Z"}
+def _children(parent: int) -> list[int]:
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in shown.splitlines())
+    return [int(pid) for pid, its_parent in rows if int(its_parent) == parent]
+
+
+def _lives(pid: int) -> bool:
+    """What nobody has waited for yet lives no more."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return shown.strip()[:1] not in ("", "Z")
