@@ -81,6 +81,21 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return _create_database(request.getfixturevalue("_postgres"), "template0")
 
 
+@pytest.fixture(scope="session")
+def fresh_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """Makes a migrated database that no other test knows: of "sqlite" or of "postgres"."""
+
+    def fresh(kind: str) -> str:
+        if kind == "postgres":
+            template = request.getfixturevalue("_postgres_template")
+            return _create_database(request.getfixturevalue("_postgres"), template)
+        path = tmp_path_factory.mktemp("fresh") / "store.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        return f"sqlite:///{path}"
+
+    return fresh
+
+
 @pytest.fixture
 def sqlite_url(tmp_path: Path, _sqlite_template: Path) -> str:
     shutil.copy(_sqlite_template, tmp_path / "store.db")

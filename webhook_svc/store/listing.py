@@ -1,7 +1,7 @@
 """What people look at: newest first, a page at a time, and the whole story of one id."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,17 +10,17 @@ from sqlalchemy import Connection
 
 from ..core.asking import Query as Query
 from ..core.ids import storable
+from ..core.types import Stage
 from ..core.work import RefusedCallback
 from .codec import load_request
 from .tables import (
     attempt,
     delivery,
     event,
-    is_state,
+    is_bad,
     job,
     part,
     payload,
-    reconciliation,
     refused,
     signing,
     signing_event,
@@ -66,7 +66,13 @@ _DELIVERY = (
     delivery.c.receipt,
 )
 _JOB = (job.c.stage, job.c.state, job.c.run_at, job.c.tries, job.c.waits, job.c.worker, job.c.lease_until)
-_BAD = ("dead", "held")
+
+_OPEN = {(event, "accepted"): Stage.PARSE, (delivery, "waiting"): Stage.DELIVER}
+"""What is in such a state has a job of this stage: the jobs are looked through, not all that ever was."""
+
+_STORY = 100
+"""Events that one story tells at most."""
+_STAGES = {"evt": Stage.PARSE, "sgn": Stage.FETCH, "dlv": Stage.DELIVER}
 
 
 def rows(connection: Connection, query: Query) -> list[dict[str, Any]]:
@@ -109,21 +115,35 @@ def refused_request(connection: Connection, refused_id: str) -> RefusedCallback 
 
 
 def _page(connection: Connection, statement: sa.Select[Any], table: sa.Table, query: Query) -> list[dict[str, Any]]:
-    for column in ("source", "sink", "state"):
-        wanted = getattr(query, column)
-        if wanted and column in table.c:
-            statement = statement.where(table.c[column] == storable(wanted))
+    """Rows that are few beside a million are read by the index of those few, whatever else is asked of them."""
+    few, number = _few(table, query)
+    for name in ("source", "sink", "state"):
+        wanted = getattr(query, name)
+        if wanted and name in table.c:
+            told = table.c[name] == storable(wanted)
+            statement = statement.where(told.is_(sa.true()) if few else told)  # no index serves IS TRUE
     if query.before:
-        statement = statement.where(table.c.id < storable(query.before))
-    return _plain(connection, statement.order_by(table.c.id.desc()).limit(query.limit))
+        before = storable(query.before)
+        statement = statement.where(number < before, table.c.id < before)
+    return _plain(connection, statement.where(*few).order_by(number.desc()).limit(query.limit))
+
+
+def _few(table: sa.Table, query: Query) -> tuple[Sequence[sa.ColumnElement[bool]], sa.Column[str]]:
+    """What leads to them, and the id by which they are paged."""
+    stage = _OPEN.get((table, query.state))
+    if stage is not None:
+        return (job.c.stage == stage.value, job.c.ref == table.c.id), job.c.ref
+    if query.kind == "dead" or query.state in ("dead", "held"):
+        return (is_bad(table),), table.c.id
+    return (), table.c.id
 
 
 def _dead(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Dead letters of all three kinds; each kind is read through its own partial index."""
     kinds = (
-        ("event", "evt_", sa.select(*_EVENT).where(is_state(event, "dead")), event),
-        ("signing", "sgn_", sa.select(*_SIGNING).where(is_state(signing, *_BAD)), signing),
-        ("delivery", "dlv_", sa.select(*_DELIVERY).where(is_state(delivery, *_BAD)), delivery),
+        ("event", "evt_", sa.select(*_EVENT), event),
+        ("signing", "sgn_", sa.select(*_SIGNING), signing),
+        ("delivery", "dlv_", sa.select(*_DELIVERY), delivery),
     )
     found: list[dict[str, Any]] = []
     for what, prefix, statement, table in kinds:
@@ -148,8 +168,9 @@ def _signings_of(connection: Connection, some_id: str) -> list[str]:
 
 def _events_of(connection: Connection, some_id: str, signing_ids: list[str]) -> list[dict[str, Any]]:
     linked = sa.select(signing_event.c.event_id).where(signing_event.c.signing_id.in_(signing_ids))
-    query = sa.select(*_EVENT).where(sa.or_(event.c.id == some_id, event.c.id.in_(linked))).order_by(event.c.id)
-    found = _plain(connection, query.limit(100))
+    first = connection.execute(linked.order_by(signing_event.c.event_id).limit(_STORY)).scalars()
+    query = sa.select(*_EVENT).where(event.c.id.in_({some_id, *first})).order_by(event.c.id)
+    found = _plain(connection, query.limit(_STORY))
     for row in found:
         kept = sa.select(payload.c.event_id).where(payload.c.event_id == row["id"])
         row["bytes_kept"] = connection.execute(kept).first() is not None
@@ -172,7 +193,8 @@ def _signing_story(connection: Connection, signing_id: str) -> dict[str, Any]:
 
 
 def _job(connection: Connection, ref: str) -> dict[str, Any] | None:
-    found = _plain(connection, sa.select(*_JOB).where(job.c.ref == ref))
+    stage = _STAGES[ref[:3]]
+    found = _plain(connection, sa.select(*_JOB).where(job.c.stage == stage.value, job.c.ref == ref))
     return found[0] if found else None
 
 
@@ -191,29 +213,3 @@ def _value(key: str, value: Any) -> Any:
         loaded: Mapping[str, Any] | list[Any] = json.loads(value)
         return loaded
     return value
-
-
-def lanes(connection: Connection) -> dict[str, int]:
-    jobs = sa.select(job.c.lane, sa.func.count()).group_by(job.c.lane)
-    return {row[0]: row[1] for row in connection.execute(jobs)}
-
-
-def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    jobs = sa.select(job.c.lane, job.c.state, sa.func.count(), sa.func.min(job.c.run_at)).group_by(
-        job.c.lane, job.c.state
-    )
-    for lane, state, count, oldest in connection.execute(jobs):
-        labels = (("lane", lane), ("state", state))
-        found[("jobs", labels)] = count
-        if state != "running":
-            found[("oldest_due_seconds", labels)] = max(now - oldest, 0.0)
-    for name, table, states in (("event", event, ("dead",)), ("signing", signing, _BAD), ("delivery", delivery, _BAD)):
-        for state in states:
-            count = sa.select(sa.func.count()).where(is_state(table, *states), table.c.state == state)
-            found[("dead_letters", (("of", name), ("state", state)))] = connection.execute(count).scalar_one()
-    looked = sa.func.coalesce(reconciliation.c.looked, reconciliation.c.mark)  # before the first: when it was due
-    for source, at in connection.execute(sa.select(reconciliation.c.source, looked)):
-        found[("reconciled_seconds_ago", (("source", source),))] = max(now - at, 0.0)
-    return found

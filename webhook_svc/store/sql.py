@@ -30,7 +30,7 @@ from ..core.work import (
     SigningRow,
     Wish,
 )
-from . import accept, claim, listing, migrate, read, reconcile, replay, settle, sweep
+from . import accept, claim, gauges, listing, migrate, read, reconcile, replay, settle, sweep
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
@@ -168,12 +168,12 @@ class SqlStore:
 
     def gauges(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
         with self._reading() as connection:
-            return listing.gauges(connection, self.database.now(connection))
+            return gauges.gauges(connection, self.database.now(connection))
 
     def lanes(self) -> dict[str, int]:
         """How many jobs each lane has; a lane without any is not named."""
         with self._reading() as connection:
-            return listing.lanes(connection)
+            return gauges.lanes(connection)
 
     def refused_request(self, refused_id: str) -> RefusedCallback | None:
         with self._reading() as connection:

@@ -21,6 +21,11 @@ def is_state(table: sa.Table, *states: str) -> sa.ColumnElement[bool]:
     return table.c.state == literals[0] if len(literals) == 1 else table.c.state.in_(literals)
 
 
+def is_bad(table: sa.Table) -> sa.ColumnElement[bool]:
+    """Dead, or held for a person to decide."""
+    return is_state(table, *(("dead",) if table is event else ("dead", "held")))
+
+
 def _states(*states: str) -> sa.CheckConstraint:
     return sa.CheckConstraint("state IN (" + ", ".join(f"'{state}'" for state in states) + ")", name="state")
 
@@ -171,6 +176,7 @@ delivery = sa.Table(
     _states("waiting", "delivered", "dead", "held"),
     sa.CheckConstraint("(state = 'delivered') = (receipt IS NOT NULL)", name="receipt"),
     sa.Index(None, "sink", "id"),
+    sa.Index(None, "source", "id"),
     sa.Index(
         "ix_delivery_dead",
         "id",

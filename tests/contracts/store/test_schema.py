@@ -3,10 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,11 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from webhook_svc.core.asking import Query
-from webhook_svc.store.engine import normal_url
 from webhook_svc.store.migrate import HEAD, alembic_config
 from webhook_svc.store.sql import SqlStore
-from webhook_svc.store.tables import delivery, event, job, metadata, signing
+from webhook_svc.store.tables import job, metadata
 
 MIGRATE = "import sys; from webhook_svc.store.sql import SqlStore; print(SqlStore(sys.argv[1]).migrate())"
 
@@ -123,70 +119,3 @@ def _await_a_waiting_lock(store: SqlStore) -> None:
 def _revise(store: SqlStore, revision: str) -> None:
     with store.database.write() as tx:
         tx.connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
-
-
-# --- plans ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def crowded(life: Any) -> Any:
-    """A store of 3000 finished events and jobs for later, in which little is due or dead."""
-    later = life.clock() + 1e6
-    finished = {"source": "contracts", "state": "parsed", "hint": False, "size": 2, "received": 0, "queued": 0}
-    complete = {"source": "contracts", "document": "d", "ref": "{}", "state": "complete", "wanted": 1}
-    waiting = {"lane": "source:contracts", "stage": "parse", "state": "waiting", "run_at": later, "created": 0}
-    delivered = {"source": "contracts", "sink": "archive", "version": 1, "supplement": 0, "state": "delivered"}
-    with life.store.database.write() as tx:
-
-        def fill(table: sa.Table, prefix: str, **values: Any) -> None:
-            rows = [{**values, "id": f"{prefix}_{number:06}"} for number in range(3000)]
-            if "key" in table.c:
-                rows = [{**row, "key": row["id"].encode()} for row in rows]
-            if table is job:
-                rows = [{**row, "ref": row["id"], "lane": f"source:{index % 100}"} for index, row in enumerate(rows)]
-            tx.connection.execute(table.insert(), rows)
-
-        fill(event, "evt", **finished)
-        fill(signing, "sgn", **complete, created=0, updated=0)
-        fill(delivery, "dlv", **delivered, signing_id="sgn_000000", bundle="{}", receipt="{}", created=0)
-        fill(job, "job", **waiting)
-        tx.connection.exec_driver_sql("ANALYZE")
-    return life
-
-
-def test_an_idle_worker_looks_and_claims_through_the_partial_indexes(crowded: Any) -> None:
-    life = crowded
-    assert {"ix_job_claim", "ix_job_suspect"} <= _indexes(life, life.claim)
-    life.fresh()
-    used = _indexes(life, lambda: life.claim("source:contracts"))
-    assert {"ix_job_claim", "ix_job_suspect"} <= used
-    assert "ix_job_lease" in _indexes(life, lambda: life.store.sweep("w1"))
-
-
-def test_dead_letters_are_listed_and_counted_through_their_partial_indexes(crowded: Any) -> None:
-    expected = {"ix_event_dead", "ix_signing_dead", "ix_delivery_dead"}
-    assert expected <= _indexes(crowded, lambda: crowded.store.list(Query(kind="dead")))
-    assert expected <= _indexes(crowded, crowded.store.gauges)
-
-
-def _indexes(life: Any, act: Callable[[], object]) -> set[str]:
-    """The indexes in the plans of every statement that `act` runs."""
-    ran: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        if not many and statement.lstrip().split(" ", 1)[0] in ("SELECT", "UPDATE", "WITH", "DELETE"):
-            ran.append((statement, parameters))
-
-    engines = (life.store.database.reader, life.store.database._writer)
-    for engine in engines:
-        sa.event.listen(engine, "before_cursor_execute", note)
-    act()
-    for engine in engines:
-        sa.event.remove(engine, "before_cursor_execute", note)
-    engine = sa.create_engine(normal_url(life.store.url))
-    explain = "EXPLAIN " if engine.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-    with engine.connect() as connection:
-        plans = [connection.exec_driver_sql(explain + statement, values).all() for statement, values in ran]
-    engine.dispose()
-    names = {str(index.name) for table in metadata.tables.values() for index in table.indexes}
-    return {name for name in names if any(name in str(plan) for plan in plans)}

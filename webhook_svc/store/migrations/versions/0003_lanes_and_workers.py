@@ -1,4 +1,4 @@
-"""Lanes in trouble, and which workers run."""
+"""Lanes in trouble, which workers run, and the deliveries of a source."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -30,3 +30,4 @@ def upgrade() -> None:
         sa.Column("until", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_index(op.f("ix_delivery_source_id"), "delivery", ["source", "id"], unique=False)

@@ -1,0 +1,73 @@
+"""What machines watch: how much work waits and for how long, how much is dead. Cheap, however much that is."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from .tables import delivery, event, is_bad, is_state, job, reconciliation, signing
+
+COUNTED = 10_000
+"""Jobs of a lane, or dead letters of a kind, beyond which nobody counts on: whoever looks reads no million rows."""
+
+_STATES = ("waiting", "suspect", "running")
+_BAD = ("dead", "held")
+
+
+def lanes(connection: Connection) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for state in _STATES:
+        for row in _lanes_in(connection, state):
+            found[row.lane] += row.number
+    return dict(found)
+
+
+def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for state in _STATES:
+        for row in _lanes_in(connection, state):
+            labels = (("lane", row.lane), ("state", state))
+            found[("jobs", labels)] = row.number
+            if state != "running":
+                found[("oldest_due_seconds", labels)] = max(now - row.oldest, 0.0)
+    for name, table, states in (("event", event, ("dead",)), ("signing", signing, _BAD), ("delivery", delivery, _BAD)):
+        numbers = _bad_ones(connection, table)
+        for state in states:
+            found[("dead_letters", (("of", name), ("state", state)))] = numbers.get(state, 0)
+    looked = sa.func.coalesce(reconciliation.c.looked, reconciliation.c.mark)  # before the first: when it was due
+    for source, at in connection.execute(sa.select(reconciliation.c.source, looked)):
+        found[("reconciled_seconds_ago", (("source", source),))] = max(now - at, 0.0)
+    return found
+
+
+def _lanes_in(connection: Connection, state: str) -> Sequence[Any]:
+    """Rows of lane, number and oldest run_at. What waits may be a million: its index is read in leaps from lane to
+    lane. What runs is what the workers have hands for, and is read whole."""
+    if state == "running":
+        oldest = sa.func.min(job.c.run_at).label("oldest")
+        running = sa.select(job.c.lane, sa.func.count().label("number"), oldest).where(is_state(job, state))
+        return connection.execute(running.group_by(job.c.lane)).all()
+    found = _leaps(state)
+    lane = found.c.lane
+    mine = is_state(job, state), job.c.lane == lane
+    some = sa.select(job.c.id).where(*mine).order_by(job.c.run_at).limit(COUNTED).correlate(found).subquery()
+    number = sa.select(sa.func.count()).select_from(some).scalar_subquery().label("number")
+    oldest = sa.select(job.c.run_at).where(*mine).order_by(job.c.run_at).limit(1).scalar_subquery().label("oldest")
+    return connection.execute(sa.select(lane, number, oldest).where(lane.is_not(None))).all()
+
+
+def _leaps(state: str) -> sa.CTE:
+    """The lanes that have jobs in this state: each is the first beyond the one before; a NULL ends them."""
+    first = sa.select(sa.func.min(job.c.lane).label("lane")).where(is_state(job, state)).cte("lanes", recursive=True)
+    beyond = sa.select(sa.func.min(job.c.lane)).where(is_state(job, state), job.c.lane > first.c.lane)
+    return first.union_all(sa.select(beyond.scalar_subquery()).where(first.c.lane.is_not(None)))
+
+
+def _bad_ones(connection: Connection, table: sa.Table) -> dict[str, int]:
+    newest = sa.select(table.c.state).where(is_bad(table)).order_by(table.c.id.desc()).limit(COUNTED)
+    some = newest.subquery()
+    counted = sa.select(some.c.state, sa.func.count()).group_by(some.c.state)
+    return {row[0]: row[1] for row in connection.execute(counted)}
