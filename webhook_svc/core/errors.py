@@ -25,6 +25,7 @@ WebhookError
 ├── ArtifactLost           our copy is gone or damaged: fetched again, never delivered
 └── ClaimLost              the job belongs to another worker now; nothing more may be done
 
+Retryable speaks of its provider or sink as a whole, but for the two below it: enough of them in a row pause its lane.
 An exception outside this tree counts as retryable: a deploy may cure it, the dead letter keeps it if not.
 Messages never hold a secret, a body or the query of a link.
 """

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .lanes import Party, Turn
+from .retry import RetryPolicy
 from .types import EMPTY, DocumentRef, Job, Lacking, Listed, Meaning, Part, RawRequest, Receipt
 
 
@@ -57,9 +59,11 @@ class Wish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """The jobs that are this worker's now; none while it must become idle for one that may kill its worker."""
+    """The jobs that are this worker's now; none while it must become idle for one that may kill its worker. One of a
+    lane in `probing` finds out whether its party answers again."""
 
     jobs: tuple[Job, ...] = ()
+    probing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +167,7 @@ class Settlement:
 
     `error` is the class and `message` the sentence of what went wrong ("" where nothing did).
     `keep` (lane → free slots) lets the worker take deliveries of the fetched signing along without another claim.
+    `party` is what it says of the provider or sink, `after` the seconds that one asked for, `retry` when to pause it.
     """
 
     job: Job
@@ -174,14 +179,19 @@ class Settlement:
     keep: Mapping[str, int] = field(default_factory=lambda: EMPTY)
     worker: str = ""
     lease: float = 60.0
+    party: Party = Party.UNHEARD
+    after: float | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """`ours` is False where the claim had been lost: only a late attempt was recorded. `kept` jobs are claimed."""
+    """`ours` is False where the claim had been lost: only a late attempt was recorded. `kept` jobs are claimed.
+    `turn` says where this paused its lane, or let it run again."""
 
     ours: bool
     kept: tuple[Job, ...] = ()
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,10 @@ from ..core.errors import (
     Unlikely,
     WebhookError,
 )
+from ..core.lanes import Party, Turn
 from ..core.ports import Clock, Store
 from ..core.retry import RetryPolicy
-from ..core.types import Job
+from ..core.types import Job, Stage
 from ..core.work import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from .stages import Stages
 
@@ -60,6 +61,9 @@ class Runner:
             keep=keep() if isinstance(outcome, Fetched) else {},
             worker=self.worker,
             lease=self.lease,
+            party=heard(job, outcome, error),
+            after=error.after if isinstance(error, Retryable) else None,
+            retry=self.policy,
         )
         settled = self._settle(settlement)
         _log_outcome(log, settlement, settled)
@@ -106,6 +110,21 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
     )
 
 
+_OF_OURS = (ArtifactLost, ClaimLost, StoreUnavailable)
+_ANSWERS = (NotReady, Permanent, Unlikely, DocumentCheckFailed)
+
+
+def heard(job: Job, outcome: Outcome, error: Exception | None) -> Party:
+    """What it says of the job's provider or sink: whoever judges a document, or refuses it, answers. A parse asks
+    nobody, nor did a fetch that brought nothing and needed nothing."""
+    if job.stage is Stage.PARSE or isinstance(error, _OF_OURS):
+        return Party.UNHEARD
+    if error is not None:
+        return Party.ANSWERS if isinstance(error, _ANSWERS) else Party.FAILS
+    idle = isinstance(outcome, Fetched) and not outcome.parts and not outcome.more
+    return Party.UNHEARD if idle else Party.ANSWERS
+
+
 def sentence(error: BaseException | None) -> str:
     """The sentence of an error of ours; of a foreign one its class and where it was, for its text may hold anything."""
     if error is None:
@@ -117,6 +136,7 @@ def sentence(error: BaseException | None) -> str:
 
 
 def _log_outcome(log: structlog.stdlib.BoundLogger, settlement: Settlement, settled: Settled) -> None:
+    _log_turn(log, settled.turn)
     ms = round((settlement.ended - settlement.started) * 1000)
     stage, message = settlement.job.stage.value, settlement.message
     match settlement.outcome:
@@ -136,3 +156,10 @@ def _log_outcome(log: structlog.stdlib.BoundLogger, settlement: Settlement, sett
             log.info("parse.ignored", ms=ms, detail=reason)
         case Parsed(type=kind, documents=documents):
             log.info("parse.done", ms=ms, type=kind, documents=len(documents))
+
+
+def _log_turn(log: structlog.stdlib.BoundLogger, turn: Turn | None) -> None:
+    if turn is not None and turn.pause is not None:
+        log.warning("lane.paused", seconds=round(turn.pause, 1), detail=turn.reason)
+    elif turn is not None:
+        log.info("lane.resumed", detail=turn.reason)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ..core.types import Job, Stage
 from ..core.work import Claims, Wish
+from . import lanes
 from .engine import Tx
 from .tables import is_state, job
 
@@ -35,7 +36,8 @@ def claim(tx: Tx, wishes: Sequence[Wish]) -> list[Claims]:
 
 def is_due(connection: sa.Connection, wish: Wish, now: float) -> bool:
     """Is there anything this worker could take? A read, so that an idle worker never writes."""
-    return any(_due(connection, state, wish.lanes, now) for state in ("waiting", "suspect"))
+    names = wish.lanes.keys() - lanes.closed(connection, now)
+    return any(_due(connection, state, names, now) for state in ("waiting", "suspect"))
 
 
 def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozenset[str]]:
@@ -79,29 +81,36 @@ def _changed(tx: Tx, claimed: Job, **values: Any) -> bool:
 
 
 def _claim(tx: Tx, wish: Wish) -> Claims:
+    doors = lanes.doors(tx)
+    jobs = _taken(tx, wish, doors)
+    return Claims(jobs=tuple(jobs), probing=lanes.mark_probes(tx, jobs, doors.ajar, wish.lease))
+
+
+def _taken(tx: Tx, wish: Wish, doors: lanes.Doors) -> list[Job]:
     """A suspect runs alone in its process: an idle worker takes one and nothing beside it, a busy one takes nothing
     until it is idle."""
-    lanes = {lane: slots for lane, slots in wish.lanes.items() if slots > 0}
-    if _due(tx.connection, "suspect", wish.lanes, tx.now):
+    free = doors.slots(wish.lanes)
+    if _due(tx.connection, "suspect", [lane for lane in wish.lanes if not doors.shut(lane)], tx.now):
         if not wish.idle:
-            return Claims()
-        for lane in lanes:
+            return []
+        for lane in free:
             suspects = take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease)
             if suspects:
-                return Claims(jobs=tuple(suspects))
+                return suspects
     jobs: list[Job] = []
-    for lane, slots in lanes.items():
+    for lane, slots in free.items():
         room = min(slots, wish.total - len(jobs))
         if room > 0:
-            jobs += take(tx, "waiting", job.c.lane == lane, room, wish.worker, wish.lease)
-    return Claims(jobs=tuple(jobs))
+            which = lanes.candidate(tx, lane) if lane in doors.ajar else job.c.lane == lane
+            jobs += take(tx, "waiting", which, room, wish.worker, wish.lease)
+    return jobs
 
 
-def _due(connection: sa.Connection, state: str, lanes: Iterable[str], now: float) -> bool:
+def _due(connection: sa.Connection, state: str, names: Iterable[str], now: float) -> bool:
     """Lane by lane along the index: asked for all of them at once, Postgres reads the table from its beginning, and
     with it what is dead there."""
     first = sa.select(job.c.id).where(is_state(job, state), job.c.run_at <= now).order_by(job.c.run_at).limit(1)
-    firsts = [first.where(job.c.lane == lane).scalar_subquery() for lane in lanes]
+    firsts = [first.where(job.c.lane == lane).scalar_subquery() for lane in names]
     return connection.execute(sa.select(sa.func.coalesce(*firsts, sa.null(), sa.null()))).scalar() is not None
 
 

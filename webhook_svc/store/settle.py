@@ -24,6 +24,7 @@ from ..core.work import (
     Settled,
     Settlement,
 )
+from . import lanes
 from .accept import REQUEUE_INTERVAL
 from .claim import take
 from .codec import dump, dump_receipt, load_ref
@@ -48,7 +49,9 @@ SUBJECTS = {Stage.PARSE: event, Stage.FETCH: signing, Stage.DELIVER: delivery}
 
 
 def settle(tx: Tx, items: Sequence[Settlement]) -> list[Settled]:
-    return [_settle(tx, item) for item in items]
+    settled = [_settle(tx, item) for item in items]
+    turns = lanes.note(tx, [item for item, one in zip(items, settled, strict=True) if one.ours])
+    return [replace(one, turn=turns.pop(item.job.lane, None)) for item, one in zip(items, settled, strict=True)]
 
 
 def _settle(tx: Tx, item: Settlement) -> Settled:
@@ -255,9 +258,9 @@ def _keep(tx: Tx, item: Settlement) -> tuple[Job, ...]:
         return ()
     mine = sa.select(delivery.c.id).where(delivery.c.signing_id == item.job.ref, delivery.c.state == "waiting")
     kept: list[Job] = []
-    for lane, slots in item.keep.items():
+    for lane in item.keep.keys() - lanes.paused(tx.connection):
         which = sa.and_(job.c.stage == Stage.DELIVER.value, job.c.ref.in_(mine), job.c.lane == lane)
-        kept += take(tx, "waiting", which, slots, item.worker, item.lease)
+        kept += take(tx, "waiting", which, item.keep[lane], item.worker, item.lease)
     return tuple(kept)
 
 

@@ -1,6 +1,7 @@
 """When to try again."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -50,3 +51,14 @@ def test_no_delays_at_all_means_one_try() -> None:
 def test_a_schedule_that_cannot_be_kept_is_refused(wrong: dict[str, tuple[float, ...]]) -> None:
     with pytest.raises(ValueError, match=r"finite|at least one"):
         RetryPolicy(**wrong)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_each_pause_is_twice_as_long_as_the_last_up_to_the_longest() -> None:
+    policy = RetryPolicy(pause_first=5.0, pause_longest=15.0)
+    assert [5.0, 10.0, 15.0, 15.0] == [policy.next_pause(last) for last in (0.0, 5.0, 10.0, 15.0)]
+
+
+@pytest.mark.parametrize("wrong", [{"pause_after": 0}, {"pause_first": 0}, {"pause_longest": 4.0}])
+def test_pauses_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="pause"):
+        RetryPolicy(**wrong)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from webhook_svc.core.errors import (
+    ArtifactLost,
     ClaimLost,
     Conflict,
     DocumentCheckFailed,
@@ -15,10 +16,11 @@ from webhook_svc.core.errors import (
     StoreUnavailable,
     Unlikely,
 )
+from webhook_svc.core.lanes import Party
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
-from webhook_svc.core.work import Again, Buried, Outcome
-from webhook_svc.pipeline.run import fate
+from webhook_svc.core.work import Again, Buried, Fetched, Outcome
+from webhook_svc.pipeline.run import fate, heard
 
 POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
 
@@ -71,3 +73,30 @@ def test_a_document_that_is_not_ready_burns_no_try_and_is_given_up_in_the_end() 
 
 def test_a_lost_claim_costs_nothing_where_nobody_has_taken_it_yet() -> None:
     assert Again(delay=0.0, waiting=True) == judge(ClaimLost(), tries=2)
+
+
+@pytest.mark.parametrize(
+    ("error", "party"),
+    [
+        (Retryable("status 500"), Party.FAILS),
+        (KeyError("a sink of others raises what it likes"), Party.FAILS),
+        (NotReady("building"), Party.ANSWERS),
+        (Unlikely("status 404"), Party.ANSWERS),
+        (DocumentCheckFailed("cut"), Party.ANSWERS),
+        (Permanent("status 401"), Party.ANSWERS),
+        (Conflict("other bytes"), Party.ANSWERS),
+        (ArtifactLost("our copy"), Party.UNHEARD),
+        (ClaimLost(), Party.UNHEARD),
+        (StoreUnavailable("our database"), Party.UNHEARD),
+    ],
+)
+def test_only_what_speaks_of_the_party_as_a_whole_counts_against_it(error: Exception, party: Party) -> None:
+    job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", claim=1, tries=0)
+    assert party is heard(job, judge(error), error)
+
+
+def test_a_parse_and_a_fetch_that_brought_nothing_say_nothing_of_the_provider() -> None:
+    parse = Job(id="job_1", lane="source:a", stage=Stage.PARSE, ref="evt_1", claim=1, tries=0)
+    assert Party.UNHEARD is heard(parse, judge(Retryable("odd")), Retryable("odd"))
+    fetch = replace(parse, stage=Stage.FETCH)
+    assert Party.UNHEARD is heard(fetch, Fetched(wanted=1, version=1, title=""), None)
