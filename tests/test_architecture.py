@@ -25,15 +25,16 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("config", "log"), frozenset({"core"})),
     "wiring": BELOW_WIRING,
     "up": BELOW_WIRING | {"wiring"},
-    "demo": BELOW_WIRING | {"wiring"},
-    "cli": frozenset({"core", "config", "wiring", "demo", "up"}),
-    "__main__": frozenset({"core", "config", "wiring", "demo", "cli", "up"}),
+    "stage": BELOW_WIRING,
+    **dict.fromkeys(("demo", "prove"), BELOW_WIRING | {"wiring", "stage"}),
+    "cli": frozenset({"core", "config", "wiring", "demo", "prove", "up"}),
+    "__main__": frozenset({"core", "config", "wiring", "demo", "prove", "cli", "up"}),
 }
 """Room → rooms it may import besides itself. The words (core) and the version are for everybody."""
 
 PLUGIN_ROOMS = {"providers": "Provider", "sinks": "Sink", "simulators": "Simulator"}
 
-SENDERS = ("http", "sinks", "simulators", "demo")
+SENDERS = ("http", "sinks", "simulators", "stage", "prove")
 ONLY_IN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("flask", "werkzeug", "jinja2"), ("web", "console", "simulators")),
     **dict.fromkeys(("sqlalchemy", "sqlite3", "psycopg", "alembic"), ("store",)),
@@ -41,7 +42,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("http.client", "urllib.request"), SENDERS),
     **dict.fromkeys(("ssl", "urllib3", "smtplib", "httpx", "aiohttp", "ftplib", "paramiko"), ("http", "sinks")),
     "requests": (*SENDERS, "signing"),  # signing prepares requests for a library that signs them, and sends none
-    **dict.fromkeys(("socketserver", "http.server", "wsgiref", "aiosmtpd"), ("simulators", "demo")),
+    **dict.fromkeys(("socketserver", "http.server", "wsgiref", "aiosmtpd"), ("simulators",)),
 }
 """Library → rooms that may import it; the longest name that fits decides."""
 
@@ -316,8 +317,8 @@ SENTENCES = {
         " → webhook_svc.store.tables"
     ],
     wrong_libraries: [
-        "core/types.py may not import requests: only http, sinks, simulators, demo, signing may",
-        "pipeline.py may not import requests.auth: only http, sinks, simulators, demo, signing may",
+        "core/types.py may not import requests: only http, sinks, simulators, stage, prove, signing may",
+        "pipeline.py may not import requests.auth: only http, sinks, simulators, stage, prove, signing may",
         "sinks/y.py may not import sqlite3: only store may",
         "store/tables.py may not import flask: only web, console, simulators may",
     ],

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.flow.processes import Line, answers, environment, free_port, procfile, until
-from tests.flow.reckoning import Promise, Reckoning, reckon, reckon_mail
+from tests.flow.processes import Line, environment, procfile
 from tests.flow.world import World
 from webhook_svc.core.asking import Query
 from webhook_svc.core.types import RawRequest
+from webhook_svc.prove.reckoning import Promise, Reckoning, reckon, reckon_mail
 from webhook_svc.simulators.serve import send
+from webhook_svc.stage.processes import answers, free_port, until
 from webhook_svc.store.sql import SqlStore
 
 RETRY = {"delays": [0.2, 1, 5], "not_ready": [0.2, 1, 5]}
@@ -101,7 +102,7 @@ def test_the_lines_of_the_procfile_forward_documents_of_both_senders_into_every_
 
     assert Reckoning() == reckon(promises, here.world.in_folder())
     assert Reckoning() == reckon(promises, here.world.in_bucket())
-    assert Reckoning() == reckon_mail(promises, here.world.in_mailbox(), {})
+    assert Reckoning() == reckon_mail(promises, here.world.letters(), {})
     assert [] == here.dead_letters()
     assert (0, 0) == (web.stop(), worker.stop())
 

@@ -5,13 +5,14 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.flow.processes import Line, answers, environment, free_port, until
+from tests.flow.processes import Line, environment
 from tests.flow.world import FORWARDED, World
 from tests.guard import check
 from webhook_svc.core.asking import Query
 from webhook_svc.core.tomltext import table_text
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.simulators.account import made_up
+from webhook_svc.stage.processes import answers, free_port, until
 from webhook_svc.store.sql import SqlStore
 
 SENT = 3
@@ -41,7 +42,7 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
 ) -> None:
     stands, port = [Stand(name) for name in SIMULATORS.names()], free_port()
     with ExitStack() as stack:
-        world = stack.enter_context(World(tmp_path, simulators={}))
+        world = stack.enter_context(World(tmp_path, known={}))
         store = SqlStore(empty_url)
         stack.callback(store.close)
         toml = "\n".join((world.configuration(retry=RETRY), *(stand.table() for stand in stands)))

@@ -7,6 +7,7 @@ from .deciding import replay
 from .frame import Commands
 from .looking import dead, deliveries, event, events
 from .plugins import providers, sinks
+from .proving import prove
 from .reconciling import reconcile
 from .running import check, demo, migrate, up, worker
 from .trying import gen_secret, simulate, verify
@@ -28,6 +29,6 @@ def cli() -> None:
 
 for command in (
     *(demo, up, worker, migrate, check, providers, sinks, simulate, verify),
-    *(events, event, deliveries, dead, replay, reconcile, gen_secret),
+    *(events, event, deliveries, dead, replay, reconcile, gen_secret, prove),
 ):
     cli.add_command(command)

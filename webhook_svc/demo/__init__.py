@@ -10,8 +10,9 @@ from dataclasses import replace
 from ..core.asking import Query
 from ..core.types import RawRequest
 from ..simulators.serve import send
+from ..stage.processes import tail, until
 from .contracts import CONTRACTS, FIRST, LOST, Contract
-from .scene import PATIENCE, Say, Scene, log_tail, stage, until
+from .scene import PATIENCE, Say, Scene, stage
 from .verdict import Heard, lines_of, tell, verdicts_on
 
 
@@ -65,7 +66,7 @@ def _watch(scene: Scene, expected: int, say: Say) -> None:
                 say(f"  {row['document']} → {row['sink']:<8} {row['state']} ({len(told)} of {expected})")
         return len(told) >= expected and _at_rest(scene)
 
-    until(finished, f"{expected} deliveries within {PATIENCE:.0f} s", lambda: log_tail(scene.home))
+    until(finished, f"{expected} deliveries", PATIENCE, lambda: tail(scene.log))
 
 
 def _at_rest(scene: Scene) -> bool:
@@ -73,7 +74,7 @@ def _at_rest(scene: Scene) -> bool:
 
 
 def _linger(scene: Scene, say: Say) -> None:
-    say(f"\nStill running: look at {scene.archive} and {scene.home / 'service.log'}.")
+    say(f"\nStill running: look at {scene.archive} and {scene.log}.")
     say(f"Ask it: WEBHOOK_SVC_CONFIG_TOML='[store]\nurl = \"{scene.store.url}\"' webhook-svc events")
     say("Ctrl-C ends it and removes its files.")
     try:

@@ -1,24 +1,19 @@
 """Where it happens: simulated providers, a mailbox, and the real service in a process of its own."""
 
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..config import environment
 from ..core.ports import Simulator
 from ..core.tomltext import table_text
 from ..simulators import SIMULATORS
 from ..simulators.mailbox import Mailbox
 from ..simulators.serve import serve
+from ..stage.processes import Program, answers, child_environment, free_port, until
 from ..store.sql import SqlStore
 from .contracts import BOTH, CONTRACTS, LOST
 
@@ -40,6 +35,10 @@ class Scene:
     def archive(self) -> Path:
         return self.home / "archive"
 
+    @property
+    def log(self) -> Path:
+        return self.home / "service.log"
+
 
 def stage(stack: ExitStack, say: Say) -> Scene:
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhook-svc-demo-")))
@@ -47,18 +46,13 @@ def stage(stack: ExitStack, say: Say) -> Scene:
     simulators: dict[str, Simulator] = {source: SIMULATORS.load(name)() for source, name in providers.items()}
     apis = {source: stack.enter_context(serve(one.wsgi())).url for source, one in simulators.items()}
     mailbox = stack.enter_context(Mailbox())
-    port = _free_port()
+    port = free_port()
     say(f"simulated providers: {', '.join(providers.values())}; mailbox at {mailbox.url}")
-    scene = Scene(
-        home=home,
-        url=f"http://127.0.0.1:{port}",
-        simulators=simulators,
-        mailbox=mailbox,
-        store=SqlStore(f"sqlite:///{home}/data/demo.db"),
-    )
-    stack.callback(scene.store.close)
-    stack.enter_context(_service(home, _configuration(scene, apis), port))
-    until(lambda: _ready(scene.url), "the service to be ready", lambda: log_tail(home))
+    store = SqlStore(f"sqlite:///{home}/data/demo.db")
+    stack.callback(store.close)
+    scene = Scene(home=home, url=f"http://127.0.0.1:{port}", simulators=simulators, mailbox=mailbox, store=store)
+    service = stack.enter_context(_service(scene, _configuration(scene, apis), port))
+    until(lambda: answers(f"{scene.url}/readyz"), "the service to be ready", PATIENCE, service.tail)
     say(f"service at {scene.url}, its files in {home}")
     return scene
 
@@ -85,44 +79,7 @@ def _configuration(scene: Scene, apis: Mapping[str, str]) -> str:
     return "\n".join(table_text(key, table) for key, table in tables.items())
 
 
-@contextmanager
-def _service(home: Path, configuration: str, port: int) -> Iterator[None]:
+def _service(scene: Scene, configuration: str, port: int) -> Program:
     """The real thing, `webhook-svc up`, in a process of its own."""
     command = [sys.executable, "-m", "webhook_svc", "up", "--port", str(port)]
-    settings = {"WEBHOOK_SVC_CONFIG_TOML": configuration, "LOG_FORMAT": "json"}
-    own = {key: value for key, value in environment().items() if not key.startswith("WEBHOOK_SVC_CONFIG")}
-    for name in ("PORT", "DATABASE_URL", "VAULT_URL", "DYNO", "PUBLIC_URL"):
-        own.pop(name, None)
-    with (home / "service.log").open("wb") as log:
-        process = subprocess.Popen(command, env=own | settings, stdout=log, stderr=log, cwd=home)  # noqa: S603 - us
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(30)
-
-
-def until(condition: Callable[[], bool], what: str, explain: Callable[[], str] = str) -> None:
-    """Looks ten times a second. TimeoutError with what was waited for."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > give_up:
-            raise TimeoutError(f"gave up waiting for {what}\n{explain()}".rstrip())
-        time.sleep(0.1)
-
-
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - our own loopback address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def log_tail(home: Path) -> str:
-    return "\n".join((home / "service.log").read_text(errors="replace").splitlines()[-20:])
+    return Program(command, child_environment(configuration), scene.log, cwd=scene.home)

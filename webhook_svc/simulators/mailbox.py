@@ -48,19 +48,27 @@ class _Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         self.envelope = _Envelope()
+        self.kept = 0
         try:
-            greeting = self._quirk(Moment.CONNECT)
-            self._say(greeting or "220 mailbox ready")
-            if greeting:
+            if self._talk():
                 return
-            while line := self.rfile.readline(_LINE):
-                verb, _, rest = line.strip().partition(b" ")
-                if verb.upper() == b"QUIT":
-                    self._say("221 bye")
-                    return
-                self._say(self._answer(verb.upper(), rest))
         except (ConnectionError, TimeoutError):
-            return
+            pass  # the conversation broke off, as it may: what was kept in it is noted
+        self.server.leave_unsure(self.kept)
+
+    def _talk(self) -> bool:
+        """Did it end with a farewell?"""
+        greeting = self._quirk(Moment.CONNECT)
+        self._say(greeting or "220 mailbox ready")
+        if greeting:
+            return True
+        while line := self.rfile.readline(_LINE):
+            verb, _, rest = line.strip().partition(b" ")
+            if verb.upper() == b"QUIT":
+                self._say("221 bye")
+                return True
+            self._say(self._answer(verb.upper(), rest))
+        return False
 
     def _answer(self, verb: bytes, rest: bytes) -> str:
         if verb == b"EHLO":
@@ -109,6 +117,7 @@ class _Session(socketserver.StreamRequestHandler):
         if refusal:
             return refusal
         self.server.keep(Mail(sender=sender, recipients=recipients, content=b"".join(lines)))
+        self.kept += 1
         return self._quirk(Moment.KEPT) or "250 kept"
 
     def _quirk(self, moment: Moment) -> str | None:
@@ -129,7 +138,12 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, _Session)
         self.quirk = quirk
         self.mails: list[Mail] = []
+        self.unsure = 0
         self.arrived = threading.Condition()
+
+    def leave_unsure(self, mails: int) -> None:
+        with self.arrived:
+            self.unsure += mails
 
     def keep(self, mail: Mail) -> None:
         with self.arrived:
@@ -155,6 +169,12 @@ class Mailbox:
     def mails(self) -> tuple[Mail, ...]:
         with self._server.arrived:
             return tuple(self._server.mails)
+
+    @property
+    def unsure(self) -> int:
+        """Mails that were kept in conversations that broke off: their senders may not know it, and send them again."""
+        with self._server.arrived:
+            return self._server.unsure
 
     def wait_for(self, count: int, timeout: float) -> bool:
         """True as soon as `count` messages are here."""

@@ -1,0 +1,1 @@
+"""What the demonstration and the proof stand on: programs of our own, in processes of their own."""
