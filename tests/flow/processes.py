@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from webhook_svc.stage.processes import Program, child_environment
+from webhook_svc.stage.processes import until as until
 
 ROOT = Path(__file__).parents[2]
 

@@ -34,7 +34,10 @@ def prove(ctx: click.Context, rounds: int, seed: int | None, workers: int, as_js
 
     url = load(environment()).store.url
     order = Order(rounds=rounds, workers=workers, seed=int(time.time()) if seed is None else seed)
-    say = (lambda line: click.echo(plain(line), err=True)) if as_json else lambda line: click.echo(plain(line))
+
+    def say(line: str) -> None:
+        click.echo(plain(line), err=as_json)
+
     say(f"{rounds} rounds, seed {order.seed}")
     try:
         verdict = prove(url, order, say)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ..core.ports import Simulator
 from ..core.tomltext import table_text
@@ -67,7 +67,7 @@ class Town:
             self._mail = wiring.address("mailbox", self.mailbox.url)
             self._open = stack.pop_all()
 
-    def __enter__(self) -> "Town":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
