@@ -32,7 +32,8 @@ UNLIKELY_TRIES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
-    """`pause` is how it waits between two tries to settle while the store is away."""
+    """`pause` is how it waits between two tries to settle while the store is away, `monotonic` by what it counts how
+    long: a clock that is set meanwhile must not end the waiting."""
 
     stages: Stages
     store: Store
@@ -42,6 +43,7 @@ class Runner:
     worker: str
     lease: float
     pause: Callable[[float], None] = time.sleep
+    monotonic: Callable[[], float] = time.monotonic
 
     def run(self, job: Job, keep: Callable[[], Mapping[str, int]]) -> tuple[Job, ...]:
         """Runs and settles the job. Returns the deliveries that were claimed along with a fetch.
@@ -78,12 +80,12 @@ class Runner:
 
     def _settle(self, settlement: Settlement) -> Settled:
         """The store may be away for a while: the outcome is kept and tried again until the lease is surely over."""
-        give_up = self.clock() + self.lease
+        give_up = self.monotonic() + self.lease
         while True:
             try:
                 return self.store.settle(settlement)
             except StoreUnavailable:
-                if self.clock() > give_up:
+                if self.monotonic() > give_up:
                     raise
                 self.pause(0.5)
 

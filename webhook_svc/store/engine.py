@@ -66,7 +66,7 @@ def open_database(url: str, clock: Callable[[], float] | None = None) -> "Sqlite
     """`clock` replaces the database's clock in tests."""
     parsed = normal_url(url)
     if parsed.get_backend_name() == "sqlite":
-        return SqliteDatabase(parsed, clock or time.time)
+        return SqliteDatabase(parsed, clock or _machines_clock)
     return PostgresDatabase(parsed, clock)
 
 
@@ -107,6 +107,11 @@ def normal_url(url: str) -> URL:
     if parsed.drivername == "sqlite" and parsed.database:
         return parsed
     raise ValueError("the store is sqlite:///FILE or postgresql://…")
+
+
+def _machines_clock() -> float:
+    """The same for all processes of this machine, whatever one of them was made to take for the time."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
 
 
 class SqliteDatabase:
