@@ -17,7 +17,7 @@ from webhook_svc.core.asking import Query, ReplayOrder
 from webhook_svc.core.errors import Refused
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.tomltext import table_text
-from webhook_svc.core.types import RawRequest
+from webhook_svc.core.types import EMPTY, RawRequest
 from webhook_svc.core.work import Wish
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.pipeline.ingest import Ingest, IngestLimits
@@ -62,17 +62,27 @@ class Switch:
 
 
 class Way:
-    """A source at a simulated provider, and a folder where its documents go. `more` are keys of the source; `clock` is
-    the store's too."""
+    """A source at a simulated provider, and a folder where its documents go. `targets` are further sinks that get them
+    too, `more` are keys of the source; `clock` is the store's too."""
 
-    def __init__(self, name: str, home: Path, store: SqlStore, clock: Any, switch: Switch, **more: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        store: SqlStore,
+        clock: Any,
+        switch: Switch,
+        *,
+        targets: Mapping[str, dict[str, Any]] = EMPTY,
+        **more: Any,
+    ) -> None:
         self.clock = clock
         self.store = store
         self.archive = home / "archive"
         self.simulator: Any = SIMULATORS.load(name)(clock=clock, pause=_a_hundredth)
         self.stranger: Any = SIMULATORS.load(name)(clock=clock)
         switch.plug(self.simulator.wsgi(), clock)
-        self.made = wiring.service(wiring.configured(_configuration(self.simulator, switch.url, home, more)))
+        self.made = wiring.service(wiring.configured(_configuration(self.simulator, switch.url, home, targets, more)))
         self.source = self.made.parties.sources[SOURCE]
         self._ingest = Ingest(self.made.parties.sources, self.store, clock, IngestLimits())
         self._runner = self._working(LocalVault(home / "vault"))
@@ -194,7 +204,9 @@ class Way:
         )
 
 
-def _configuration(simulator: Any, api: str, home: Path, more: dict[str, Any]) -> dict[str, str]:
+def _configuration(
+    simulator: Any, api: str, home: Path, targets: Mapping[str, dict[str, Any]], more: dict[str, Any]
+) -> dict[str, str]:
     tables: dict[str, dict[str, Any]] = {
         "vault": {"path": str(home / "vault")},
         "http": {"read_timeout": 2.0, "total_timeout": 5.0},
@@ -202,10 +214,11 @@ def _configuration(simulator: Any, api: str, home: Path, more: dict[str, Any]) -
             **simulator.source(api),
             "tokens": [made_up(32)],
             "parts": ["document"],
-            "sinks": ["archive"],
+            "sinks": ["archive", *targets],
             **more,
         },
         "sinks.archive": {"kind": "folder", "path": str(home / "archive"), "name": "{document}/{filename}"},
+        **{f"sinks.{sink}": table for sink, table in targets.items()},
     }
     return {"WEBHOOK_SVC_CONFIG_TOML": "\n".join(table_text(name, table) for name, table in tables.items())}
 
