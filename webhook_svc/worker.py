@@ -167,6 +167,8 @@ class Worker:
             idle=not running,
         )
         claims = self._store.claim(wish)
+        for lane in claims.probing:
+            self._log.info("lane.probing", lane=lane)
         for job in claims.jobs:
             self._start(job)
         return bool(claims.jobs)
@@ -237,6 +239,7 @@ class Worker:
         now = self._monotonic()
         if now - self._swept >= max(self._pace.lease / 4, 0.2):
             self._swept = now
+            self._store.attend(self._runner.worker, self._lanes, self._pace.lease)
             done = self._sweeping.sweep()
             if done:
                 self._log.info("sweep.done", **done)
@@ -271,6 +274,7 @@ class Worker:
         try:
             if unfinished:
                 self._store.give_back(unfinished)
+            self._store.leave(self._runner.worker)
         except StoreUnavailable as error:
             self._log.warning("drain.not_given_back", detail=str(error), jobs=len(unfinished))
         self._log.info("worker.stopped", unfinished=len(unfinished))

@@ -27,6 +27,7 @@ class Store:
     wishes: list[Wish] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     known: dict[str, int] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
     away: bool = False
     woken: threading.Event = field(default_factory=threading.Event)
 
@@ -43,6 +44,12 @@ class Store:
 
     def renew(self, _jobs: Iterable[Job], _lease: float) -> frozenset[str]:
         return frozenset()
+
+    def attend(self, worker: str, lanes: Iterable[str], hold: float) -> None:
+        """Nobody asks."""
+
+    def leave(self, worker: str) -> None:
+        self.left.append(worker)
 
     def lanes(self) -> dict[str, int]:
         return self.known
@@ -106,6 +113,7 @@ def test_what_runs_at_the_end_of_the_drain_is_given_back(gate: threading.Event) 
     started.join(10)
 
     assert ["job_1"] == store.returned
+    assert ["w1"] == store.left
 
 
 def test_a_store_that_is_away_at_the_end_ends_the_drain_all_the_same(gate: threading.Event) -> None:

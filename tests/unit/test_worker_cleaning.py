@@ -37,7 +37,8 @@ class Sweep:
 
 def run(sweep: Any) -> None:
     """A worker without work, until the look through the vault has begun."""
-    store: Any = SimpleNamespace(claim=lambda _: Claims(), wait=threading.Event().wait, poke=lambda: None, lanes=dict)
+    known = {"attend": lambda *_: None, "leave": lambda _: None, "lanes": dict}
+    store: Any = SimpleNamespace(claim=lambda _: Claims(), wait=threading.Event().wait, poke=lambda: None, **known)
     runner: Any = SimpleNamespace(worker="w1")
     worker = Worker(store, runner, sweep, {}, Pace(concurrency=1, poll=0.01, drain=1.0))
     thread = threading.Thread(target=worker.run)

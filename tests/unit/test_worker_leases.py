@@ -37,6 +37,10 @@ class Store:
     def lanes(self) -> dict[str, int]:
         return {}
 
+    def attend(self, *_: object) -> None: ...
+
+    def leave(self, _worker: str) -> None: ...
+
     def poke(self) -> None: ...
 
 

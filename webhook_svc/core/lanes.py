@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+COUNTED: Final = 10_000
+"""Jobs of a lane, or dead letters of a kind, beyond which nobody counts on: whoever looks reads no million rows."""
 
 
 class Party(StrEnum):
@@ -25,9 +29,10 @@ class Turn:
 class LaneRow:
     """A lane with work, or one that is in trouble.
 
-    `waiting` and `running` count jobs, `oldest` is when the longest due of those that wait was due. `failures` came in
-    a row, by different jobs, since `since`, the last of them for `reason`. `paused` is true while nothing of the lane
-    is claimed but now and then a single job (the next one at `until`). `served_by` names the workers that serve it.
+    `waiting` and `running` count jobs (as far as COUNTED), `oldest` is when the longest due of those that wait was due.
+    `failures` came in a row, by different jobs, since `since`, the last of them for `reason`. `paused` is true while
+    nothing of the lane is claimed but now and then a single job (the next one at `until`). `served_by` names the
+    workers that serve it.
     """
 
     lane: str

@@ -315,6 +315,12 @@ class Store(Protocol):
         """Expired leases back or buried; old rows purged. Only the worker that holds the sweep lease acts: for `hold`
         seconds, after which another takes over from one that died."""
 
+    def attend(self, worker: str, lanes: Iterable[str], hold: float) -> None:
+        """This worker runs and serves these lanes, so it is said for the next `hold` seconds."""
+
+    def leave(self, worker: str) -> None:
+        """It runs no more."""
+
     def lease(self, name: str, owner: str, hold: float) -> bool:
         """Is this piece of work `owner`'s alone for the next `hold` seconds? The names are rows of the schema."""
 

@@ -7,10 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from ..core.lanes import COUNTED
 from .tables import delivery, event, is_bad, is_state, job, reconciliation, signing
-
-COUNTED = 10_000
-"""Jobs of a lane, or dead letters of a kind, beyond which nobody counts on: whoever looks reads no million rows."""
 
 _STATES = ("waiting", "suspect", "running")
 _BAD = ("dead", "held")
@@ -19,7 +17,7 @@ _BAD = ("dead", "held")
 def lanes(connection: Connection) -> dict[str, int]:
     found: Counter[str] = Counter()
     for state in _STATES:
-        for row in _lanes_in(connection, state):
+        for row in lanes_in(connection, state):
             found[row.lane] += row.number
     return dict(found)
 
@@ -28,7 +26,7 @@ def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[st
     """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for state in _STATES:
-        for row in _lanes_in(connection, state):
+        for row in lanes_in(connection, state):
             labels = (("lane", row.lane), ("state", state))
             found[("jobs", labels)] = row.number
             if state != "running":
@@ -43,7 +41,7 @@ def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[st
     return found
 
 
-def _lanes_in(connection: Connection, state: str) -> Sequence[Any]:
+def lanes_in(connection: Connection, state: str) -> Sequence[Any]:
     """Rows of lane, number and oldest run_at. What waits may be a million: its index is read in leaps from lane to
     lane. What runs is what the workers have hands for, and is read whole."""
     if state == "running":

@@ -94,6 +94,13 @@ def mark_probes(tx: Tx, taken: Iterable[Job], ajar: frozenset[str], lease: float
     return tuple(one.lane for one in probes)
 
 
+def forget(tx: Tx) -> None:
+    """Trouble of lanes that nobody has asked for a day, be they no longer configured."""
+    before = tx.now - FORGOTTEN
+    old = lane.c.since < before, lane.c.until < before, lane.c.probe_until < before
+    tx.connection.execute(lane.delete().where(*old))
+
+
 # --- settling -----------------------------------------------------------------------------------------------------
 
 

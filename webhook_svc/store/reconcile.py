@@ -15,6 +15,7 @@ from .accept import on_conflict_nothing
 from .codec import dump_ref, dump_request
 from .engine import Tx
 from .jobs import insert_jobs
+from .lanes import paused
 from .signings import round_key, signing_key
 from .tables import content, event, payload, reconciliation, signing
 
@@ -49,13 +50,14 @@ def event_key(source: str, ref: DocumentRef) -> bytes:
 
 
 def read_all(connection: Connection, now: float) -> dict[str, Reconciliation]:
-    rows = connection.execute(sa.select(reconciliation))
+    rows = connection.execute(sa.select(reconciliation)).all()
+    resting = paused(connection)
     return {
         row.source: Reconciliation(
             source=row.source,
             mark=row.mark,
             next_at=row.next_at,
-            due=row.next_at <= now and row.until < now,
+            due=row.next_at <= now and row.until < now and source_lane(row.source) not in resting,
             held_by=row.owner if row.until >= now else "",
             looked=row.looked,
             note=row.note,
@@ -69,6 +71,9 @@ def look(tx: Tx, wishes: Sequence[LookWish]) -> list[Look | None]:
 
 
 def _look(tx: Tx, wish: LookWish) -> Look | None:
+    """A source that is paused is not looked at by itself: its list comes from the provider that does not answer."""
+    if wish.due and source_lane(wish.source) in paused(tx.connection):
+        return None
     first = {"source": wish.source, "mark": tx.now, "next_at": tx.now}
     tx.connection.execute(on_conflict_nothing(tx, reconciliation, "source"), first)
     free = reconciliation.update().where(reconciliation.c.source == wish.source, reconciliation.c.until < tx.now)

@@ -11,8 +11,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import __version__
 from ..core.asking import Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
+from ..core.lanes import LaneRow
 from ..core.types import Job, Listed
 from ..core.work import (
     Accepted,
@@ -30,7 +32,7 @@ from ..core.work import (
     SigningRow,
     Wish,
 )
-from . import accept, claim, gauges, listing, migrate, read, reconcile, replay, settle, sweep
+from . import accept, claim, gauges, listing, migrate, read, reconcile, replay, serving, settle, sweep
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
@@ -101,6 +103,13 @@ class SqlStore:
             raise Permanent(f"progress of {len(text)} bytes is more than {PROGRESS_LIMIT}")
         self._submit(_save_progress, (claimed, text))
 
+    def attend(self, worker: str, lanes: Iterable[str], hold: float) -> None:
+        order = serving.Attendance(worker=worker, lanes=tuple(lanes), version=__version__, hold=hold)
+        self._submit(serving.attend, order)
+
+    def leave(self, worker: str) -> None:
+        self._submit(serving.leave, worker)
+
     def sweep(self, worker: str, hold: float = 60.0) -> Mapping[str, int]:
         order = sweep.SweepOrder(
             worker=worker, hold=hold, keep_payloads=self.retention.payloads, keep_attempts=self.retention.attempts
@@ -168,12 +177,22 @@ class SqlStore:
 
     def gauges(self) -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
         with self._reading() as connection:
-            return gauges.gauges(connection, self.database.now(connection))
+            now = self.database.now(connection)
+            return {**gauges.gauges(connection, now), **serving.numbers(connection, now)}
 
     def lanes(self) -> dict[str, int]:
         """How many jobs each lane has; a lane without any is not named."""
         with self._reading() as connection:
             return gauges.lanes(connection)
+
+    def unserved(self) -> Mapping[str, float]:
+        """Lanes in which work waits and which no running worker serves, with the seconds it has been due."""
+        with self._reading() as connection:
+            return serving.unserved(connection, self.database.now(connection))
+
+    def lane_rows(self) -> tuple[LaneRow, ...]:
+        with self._reading() as connection:
+            return serving.overview(connection, self.database.now(connection))
 
     def refused_request(self, refused_id: str) -> RefusedCallback | None:
         with self._reading() as connection:

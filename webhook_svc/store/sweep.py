@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from ..core.types import Job
 from .claim import COLUMNS, SUSPECT_EXPIRIES, as_job
 from .engine import Tx
+from .lanes import forget as forget_troubles
+from .serving import forget_the_dead
 from .settle import bury
 from .tables import attempt, event, is_state, job, lease, payload
 
@@ -50,6 +52,8 @@ def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
     returned, buried = _expire(tx)
     payloads = _purge_payloads(tx, tx.now - order.keep_payloads)
     attempts = _purge_attempts(tx, tx.now - order.keep_attempts)
+    forget_troubles(tx)
+    forget_the_dead(tx)
     counts = {"returned": returned, "buried": buried, "payloads": payloads, "attempts": attempts}
     return {word: count for word, count in counts.items() if count}
 
