@@ -44,7 +44,8 @@ def test_bytes_then_name_then_folder_reach_the_disk(
     monkeypatch.setattr(os, "link", link)
     folder.deliver(bundle(still_ours=lambda: acts.append("ours")).delivery(), None)
     named = ["sync temp" if act.endswith(".part") else act for act in acts]
-    assert ["sync temp", "ours", "sync archive", "sync contracts", "link deed.pdf", "sync doc-1"] == named[:6]
+    names = ["link deed.pdf", "link manifest.json"]
+    assert ["sync temp", "sync temp", "ours", *names, "sync doc-1", "sync contracts", "sync archive"] == named
 
 
 def test_a_found_file_is_synced_again_because_the_earlier_try_may_have_died(
@@ -53,8 +54,28 @@ def test_a_found_file_is_synced_again_because_the_earlier_try_may_have_died(
     folder.deliver(bundle().delivery(), None)
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.readlink(f"/proc/self/fd/{handle}")))
-    folder.deliver(bundle().delivery(), None)
+    Folder("archive", folder.settings, None).deliver(bundle().delivery(), None)
     assert {str(root), str(root / "contracts"), str(root / "contracts/doc-1")} <= set(synced)
+
+
+def test_a_part_that_lies_in_a_file_is_copied_and_not_streamed(folder: Folder, root: Path, bundle: Any) -> None:
+    sent = bundle(lost={"deed.pdf": 0}).delivery()
+    (root.parent / "stored").write_bytes(bundle().files[KEY])
+    folder.deliver(replace(sent, path=lambda _: root.parent / "stored"), None)
+    assert bundle().files[KEY] == (root / KEY).read_bytes()
+
+
+@pytest.mark.parametrize("held", [b"%PDF-1.7 deed %%EOG", b"%PDF", b"%PDF-1.7 deed %%EOF and more", None])
+def test_a_file_that_is_gone_or_holds_other_bytes_is_proved_by_the_vault(
+    folder: Folder, root: Path, bundle: Any, held: bytes | None
+) -> None:
+    stored = root.parent / "stored"
+    if held is not None:
+        stored.write_bytes(held)
+    with pytest.raises(ArtifactLost):
+        folder.deliver(replace(bundle(lost={"deed.pdf": 3}).delivery(), path=lambda _: stored), None)
+    folder.deliver(replace(bundle().delivery(), path=lambda _: stored), None)
+    assert bundle().files[KEY] == (root / KEY).read_bytes()
 
 
 @pytest.mark.parametrize("held", [b"", b"%PDF-1.7 deed %%EOG", b"%PDF-1.7 deed %%EOF and more"])

@@ -1,78 +1,120 @@
 """Files that are whole or not there, and names out of foreign text."""
 
 import errno
+import hashlib
 import os
+import random
 import subprocess
 import sys
+import threading
 import unicodedata
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook_svc.core.names import disposition_name, safe_name
-from webhook_svc.files import make_folder, new_file, remove_stale, write_whole
+from webhook_svc.files import CHUNK, Tree, new_file, remove_stale
 
 
 @pytest.fixture
 def acts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was synced and linked, in order."""
+    """What was synced, in order."""
     done: list[str] = []
-    fsync, link = os.fsync, os.link
+    fsync = os.fsync
 
     def recorded_fsync(handle: int) -> None:
         path = os.readlink(f"/proc/self/fd/{handle}")
         done.append(f"sync {'folder ' + Path(path).name if Path(path).is_dir() else 'data'}")
         fsync(handle)
 
-    def recorded_link(source: Path, target: Path) -> None:
-        done.append(f"link {Path(target).name}")
-        link(source, target)
-
     monkeypatch.setattr(os, "fsync", recorded_fsync)
-    monkeypatch.setattr(os, "link", recorded_link)
     return done
 
 
-def test_data_is_synced_then_linked_then_the_folder_is_synced(tmp_path: Path, acts: list[str]) -> None:
-    write_whole(tmp_path / "a.pdf", [b"one", b"two"])
-    assert ["sync data", "link a.pdf", f"sync folder {tmp_path.name}"] == acts
-    assert b"onetwo" == (tmp_path / "a.pdf").read_bytes()
+def test_a_file_has_no_name_until_it_is_given_one_and_none_that_is_temporary_at_the_end(tmp_path: Path) -> None:
+    with new_file(tmp_path) as file:
+        file.write(b"one")
+        file.write(b"two")
+        assert [file.temp] == list(tmp_path.iterdir())
+        file.link(tmp_path / "a.pdf")
+    assert {"a.pdf": b"onetwo"} == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
-def test_a_new_folder_is_synced_in_its_parent_before_anything_is_linked_into_it(
-    tmp_path: Path, acts: list[str]
-) -> None:
-    write_whole(tmp_path / "2026" / "11" / "a.pdf", BytesIO(b"x"))
-    top = tmp_path.name
-    assert [f"sync folder {top}", "sync folder 2026", "sync data", "link a.pdf", "sync folder 11"] == acts
+def test_every_level_of_a_tree_is_synced_once_by_each_process(tmp_path: Path, acts: list[str]) -> None:
+    (tmp_path / "ab").mkdir()
+    tree = Tree(tmp_path)
+    tree.make(tmp_path / "ab" / "cd")
+    assert [] == acts
+    for _ in range(2):
+        tree.sync(tmp_path / "ab" / "cd")
+    assert ["sync folder cd", "sync folder ab", f"sync folder {tmp_path.name}", "sync folder cd"] == acts
 
 
-def test_a_folder_that_another_process_made_is_synced_once_more_by_us(tmp_path: Path, acts: list[str]) -> None:
-    (tmp_path / "ab" / "cd").mkdir(parents=True)
-    settled = {str(tmp_path)}
-    make_folder(tmp_path / "ab" / "cd", settled)
-    make_folder(tmp_path / "ab" / "cd", settled)
-    assert [f"sync folder {tmp_path.name}", "sync folder ab"] == acts
+def test_a_folder_that_had_to_be_made_again_is_synced_again(tmp_path: Path, acts: list[str]) -> None:
+    tree = Tree(tmp_path)
+    for _ in range(2):
+        tree.make(tmp_path / "ab")
+        tree.sync(tmp_path / "ab")
+        (tmp_path / "ab").rmdir()
+    assert ["sync folder ab", f"sync folder {tmp_path.name}"] * 2 == acts
+
+
+def test_a_root_that_had_to_be_made_is_on_disk_at_once(tmp_path: Path, acts: list[str]) -> None:
+    root = tmp_path / "mnt" / "archive"
+    Tree(root).make(root / "2026")
+    assert [f"sync folder {tmp_path.name}", "sync folder mnt"] == acts
 
 
 def test_what_stands_there_is_never_overwritten_and_no_temporary_file_stays(tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(b"first")
-    with pytest.raises(FileExistsError):
-        write_whole(tmp_path / "a.pdf", [b"second"])
+    with new_file(tmp_path) as file:
+        file.write(b"second")
+        with pytest.raises(FileExistsError):
+            file.link(tmp_path / "a.pdf")
     assert [b"first"] == [path.read_bytes() for path in tmp_path.iterdir()]
 
 
-def test_a_failing_reader_leaves_nothing(tmp_path: Path) -> None:
-    def broken():
-        yield b"half"
-        raise ConnectionResetError
+@pytest.mark.parametrize("size", [4, 10_000_000])
+def test_an_error_while_it_is_written_leaves_no_file_and_no_thread(tmp_path: Path, size: int) -> None:
+    def act() -> None:
+        with new_file(tmp_path) as file:
+            file.write(bytes(size))
+            raise ConnectionResetError
 
+    before = threading.active_count()
     with pytest.raises(ConnectionResetError):
-        write_whole(tmp_path / "a.pdf", broken())
-    assert [] == list(tmp_path.iterdir())
+        act()
+    assert ([], before) == (list(tmp_path.iterdir()), threading.active_count())
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9_000_000, 40_000_000])
+def test_a_file_knows_the_hash_of_what_was_written_and_of_what_was_copied(tmp_path: Path, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    with new_file(tmp_path) as written, new_file(tmp_path) as copied:
+        for start in range(0, size, CHUNK):
+            written.write(content[start : start + CHUNK])
+        copied.write(b"what did not go well")
+        copied.clear()
+        copied.copy(written.temp)
+        assert [True, True] == [one.holds(size, hashlib.sha256(content).hexdigest()) for one in (written, copied)]
+        assert content == copied.temp.read_bytes()
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EINVAL, errno.ENOSYS])
+def test_between_two_file_systems_a_file_is_copied_by_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: Any) -> int:
+        raise OSError(code, os.strerror(code))
+
+    (tmp_path / "source").write_bytes(b"x" * 1_000_000)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    with new_file(tmp_path) as copied:
+        copied.copy(tmp_path / "source")
+        assert b"x" * 1_000_000 == copied.temp.read_bytes()
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
@@ -80,11 +122,12 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     script = f"""
 import resource, signal
 from pathlib import Path
-from webhook_svc.files import write_whole
+from webhook_svc.files import new_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    write_whole(Path({str(tmp_path)!r}) / "a.pdf", [b"x" * 1500])
+    with new_file(Path({str(tmp_path)!r})) as file:
+        file.write(b"x" * 1500)
 except OSError as error:
     print(error.errno)
 """

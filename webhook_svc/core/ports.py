@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
 
 from .settings import hosts_in
@@ -258,6 +259,10 @@ class Vault(Protocol):
 
     def open(self, artifact: Artifact) -> BinaryIO:
         """Reads raise ArtifactLost where the bytes are gone or, at the end, turn out to be others."""
+
+    def path(self, artifact: Artifact) -> Path | None:
+        """Where the bytes lie as a file, if they do. Nobody has proved them: who copies it compares the hash of the
+        copy, and reads through `open` what is wrong or gone."""
 
     def has(self, sha256: str) -> bool: ...
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Final
 
@@ -311,7 +312,8 @@ class Delivery:
 
     `manifest` is the JSON text that describes the bundle, `manifest_path` its place; sinks that store several
     objects write it last. `open(part)` streams a part from the vault and raises ArtifactLost at the end where
-    its bytes are not those of `part.sha256`: a sink must not make anything visible before the end was read.
+    its bytes are not those of `part.sha256`: a sink must not make anything visible before the end was read. A sink
+    that copies files may take `path(part)`, where there is one, and compare the hash of its copy.
     `still_ours()` raises ClaimLost; a sink calls it directly before the act that cannot be undone.
     """
 
@@ -329,6 +331,7 @@ class Delivery:
     manifest: bytes
     manifest_path: str
     open: Callable[[Part], BinaryIO]
+    path: Callable[[Part], Path | None] = lambda _: None
     still_ours: Callable[[], None]
 
 

@@ -182,6 +182,7 @@ class Stages:
             manifest=row.manifest,
             manifest_path=row.manifest_path,
             open=lambda part: self.vault.open(Artifact(sha256=part.sha256, size=part.size)),
+            path=lambda part: self.vault.path(Artifact(sha256=part.sha256, size=part.size)),
             still_ours=still_ours,
         )
 

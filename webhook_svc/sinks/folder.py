@@ -4,19 +4,17 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Final
+from typing import ClassVar, Final
 
 from ..core.errors import ArtifactLost, Conflict, Permanent, Retryable
-from ..core.ports import Progress, Sink
+from ..core.ports import Http, Progress, Sink
 from ..core.settings import setting
-from ..core.types import Delivery, Receipt
-from ..files import CHUNK, NewFile, make_folder, new_file, sync_folder
+from ..core.types import Delivery, Part, Receipt
+from ..files import CHUNK, NewFile, Tree, new_file
 
 _FOR_A_PERSON: Final = {
     errno.ENAMETOOLONG: "the path is too long for this file system",
@@ -46,20 +44,21 @@ class FolderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """One file to be: `open` may be called for each try."""
+    """One file to be: `fill` writes its bytes."""
 
     path: Path
     sha256: str
     size: int
-    open: Callable[[], BinaryIO]
+    fill: Callable[[NewFile], None]
 
 
 class Folder(Sink):
-    """Writes beside the target, syncs, then links the file to its name, which fails where something stands."""
+    """Writes all files beside their targets, syncs them, then links each to its name, which fails where something
+    stands."""
 
     Settings = FolderSettings
     settings: FolderSettings
-    proof: ClassVar[str] = "written, synced and hashed"
+    proof: ClassVar[str] = "written, read back, hashed and synced"
     guide: ClassVar[str] = """\
 Files are written to a temporary name in their own folder, synced to disk, compared with the SHA-256 of the download
 and only then linked to their name. A reader never sees half a file.
@@ -77,17 +76,25 @@ mounts do not: use the bucket's own sink). Symbolic links that lead out of `path
 file `.*.part` may be left over; it can be deleted.
 """
 
+    def __init__(self, name: str, settings: FolderSettings, http: Http) -> None:
+        super().__init__(name, settings, http)
+        self._tree: Tree | None = None
+
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the disk is its memory
         with _translated():
-            root = _real(Path(self.settings.path))
-            files = [_below(root, file) for file in self._files(delivery)]
+            tree = self._rooted()
+            files = list(_below(tree.root, self._files(delivery)))
             there = [_stands(file) for file in files]
-            settled = {str(root)}
-            for file, found in zip(files, there, strict=True):
-                if found:
-                    _settle(file, settled)
-                else:
-                    _write(file, settled, delivery.still_ours)
+            lacking = [file for file, found in zip(files, there, strict=True) if not found]
+            with ExitStack() as stack:
+                written = [(file, stack.enter_context(_written(file, tree))) for file in lacking]
+                if written:
+                    delivery.still_ours()
+                for file, new in written:
+                    _name(file, new)
+            # Also those of found files: an earlier try may have died between the link and this.
+            for folder in dict.fromkeys(file.path.parent for file in files):
+                tree.sync(folder)
         return _receipt(files, found=all(there))
 
     def check(self) -> str:
@@ -98,23 +105,30 @@ file `.*.part` may be left over; it can be deleted.
                 probe.write(b"check")
                 final = probe.temp.with_suffix(".check.part")
                 try:
-                    probe.place(final)
+                    probe.sync()
+                    probe.link(final)
                 finally:
                     final.unlink(missing_ok=True)
         return f"{root} can be written" + ("" if nearest == root else f" (it will be made below {nearest})")
 
+    def _rooted(self) -> Tree:
+        """The root where it really is; a link to it may lead elsewhere tomorrow."""
+        root = _real(Path(self.settings.path))
+        if self._tree is None or self._tree.root != root:
+            self._tree = Tree(root)
+        return self._tree
+
     def _files(self, delivery: Delivery) -> Iterator[_File]:
         for placed in delivery.files:
             part = placed.part
-            opened = partial(delivery.open, part)
-            yield _File(path=Path(placed.path), sha256=part.sha256, size=part.size, open=opened)
+            yield _File(path=Path(placed.path), sha256=part.sha256, size=part.size, fill=_filling(delivery, part))
         if self.settings.manifest:
             manifest = delivery.manifest
             yield _File(
                 path=Path(delivery.manifest_path),
                 sha256=hashlib.sha256(manifest).hexdigest(),
                 size=len(manifest),
-                open=partial(BytesIO, manifest),
+                fill=lambda new: new.write(manifest),
             )
 
 
@@ -132,12 +146,15 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _below(root: Path, file: _File) -> _File:
-    """The file at its real place. Its name stays unresolved: what stands there is looked at, not followed."""
-    folder = _real((root / file.path).parent)
-    if not folder.is_relative_to(root):
-        raise Permanent(f"{file.path} leads out of the folder {root}")
-    return replace(file, path=folder / file.path.name)
+def _below(root: Path, files: Iterable[_File]) -> Iterator[_File]:
+    """Each at its real place. Its name stays unresolved: what stands there is looked at, not followed."""
+    real: dict[Path, Path] = {}
+    for file in files:
+        named = (root / file.path).parent
+        folder = real[named] = real.get(named) or _real(named)
+        if not folder.is_relative_to(root):
+            raise Permanent(f"{file.path} leads out of the folder {root}")
+        yield replace(file, path=folder / file.path.name)
 
 
 def _stands(file: _File) -> bool:
@@ -158,34 +175,50 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _settle(file: _File, settled: set[str]) -> None:
-    """The name is on disk: an earlier try may have died between the link and the sync of its folder."""
-    make_folder(file.path.parent, settled)
-    sync_folder(file.path.parent)
-
-
-def _write(file: _File, settled: set[str], still_ours: Callable[[], None]) -> None:
+@contextmanager
+def _written(file: _File, tree: Tree) -> Iterator[NewFile]:
+    """Whole and on disk, under a temporary name."""
+    tree.make(file.path.parent)
     with new_file(file.path.parent, mode=0o666) as new:
-        with file.open() as stream:
-            _copy(stream, new, file)
+        file.fill(new)
+        if not new.holds(file.size, file.sha256):
+            raise ArtifactLost(f"the copy we hold of {file.path.name} is not what was downloaded")
         new.sync()
-        still_ours()
-        try:
-            new.place(file.path, settled)
-        except FileExistsError:
-            _stands(file)  # a Conflict, unless the one who came first wrote the same
-            _settle(file, settled)
+        yield new
 
 
-def _copy(stream: BinaryIO, into: NewFile, file: _File) -> None:
-    whole = hashlib.sha256()
-    size = 0
-    while chunk := stream.read(CHUNK):
-        whole.update(chunk)
-        size += len(chunk)
-        into.write(chunk)
-    if (size, whole.hexdigest()) != (file.size, file.sha256):
-        raise ArtifactLost(f"the copy we hold of {file.path.name} is not what was downloaded")
+def _filling(delivery: Delivery, part: Part) -> Callable[[NewFile], None]:
+    """Copied as a file where the vault has one. If that fails or brings other bytes, the vault proves what it holds."""
+
+    def fill(new: NewFile) -> None:
+        path = delivery.path(part)
+        if path is not None:
+            if _copied(path, new) and new.holds(part.size, part.sha256):
+                return
+            new.clear()
+        with delivery.open(part) as stream:
+            while chunk := stream.read(CHUNK):
+                new.write(chunk)
+
+    return fill
+
+
+def _copied(path: Path, new: NewFile) -> bool:
+    """False where it cannot be read: it is gone, or the disk has lost it."""
+    try:
+        new.copy(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EIO):
+            return False
+        raise
+    return True
+
+
+def _name(file: _File, new: NewFile) -> None:
+    try:
+        new.link(file.path)
+    except FileExistsError:
+        _stands(file)  # a Conflict, unless the one who came first wrote the same
 
 
 @contextmanager

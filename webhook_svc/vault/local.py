@@ -13,20 +13,18 @@ from typing import Any, BinaryIO, Final
 
 from ..core.errors import ArtifactLost, Retryable
 from ..core.types import Artifact
-from ..files import CHUNK, NewFile, new_file, remove_stale, sync_folder
+from ..files import CHUNK, NewFile, Tree, Window, new_file, remove_stale
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_SETTLED_LIMIT: Final = 20_000
 
 
 class LocalVault:
     """core.ports.Vault below `root`. `shared` says whether that folder is a volume that every worker mounts."""
 
     def __init__(self, root: Path, *, shared: bool = False) -> None:
-        self._root = root
+        self._tree = Tree(root)
         self._temp = root / "tmp"
         self._shared = shared
-        self._settled: set[str] = set()
 
     @property
     def shared(self) -> bool:
@@ -36,12 +34,13 @@ class LocalVault:
     def writer(self) -> Iterator["_Writer"]:
         with ExitStack() as stack:
             with _translated():
+                self._tree.make(self._temp)
                 file = stack.enter_context(new_file(self._temp))
             yield _Writer(self, file)
 
     def open(self, artifact: Artifact) -> BinaryIO:
         """Sequential reads. The last bytes are handed out only after all of them were proved."""
-        path = self._path(artifact.sha256)
+        path = self._standing(artifact.sha256)
         with _translated():
             try:
                 raw = io.FileIO(path)
@@ -49,19 +48,23 @@ class LocalVault:
                 raise ArtifactLost(f"the vault no longer has {artifact.sha256}") from None
             return io.BufferedReader(_Proved(raw, path, artifact), CHUNK)
 
+    def path(self, artifact: Artifact) -> Path:
+        return self._standing(artifact.sha256)
+
     def has(self, sha256: str) -> bool:
         with _translated():
-            return self._path(sha256).exists()
+            return self._standing(sha256).exists()
 
     def discard(self, sha256: str) -> None:
         """Gone when this returns; it need not have been there."""
         with _translated():
             self._path(sha256).unlink(missing_ok=True)
+            self._former_path(sha256).unlink(missing_ok=True)
 
     def older(self, before: float) -> Iterator[str]:
         """The hashes of all that was last stored before that Unix time."""
         with _translated():
-            for folder, _, names in os.walk(self._root / "sha256", onerror=_unless_gone):
+            for folder, _, names in os.walk(self._tree.root / "sha256", onerror=_unless_gone):
                 yield from (name for name in names if _SHA256.fullmatch(name) and _age(folder, name) < before)
 
     def clean(self, before: float) -> int:
@@ -69,50 +72,46 @@ class LocalVault:
         with _translated():
             return remove_stale(self._temp, before)
 
-    def keep(self, file: NewFile, artifact: Artifact) -> None:
-        """The written file under its name. A copy that stands there is kept if its bytes are still right."""
+    def keep(self, file: NewFile) -> Artifact:
+        """The written file under its name, over a copy that stands there: that one may be damaged."""
+        artifact = Artifact(sha256=file.hash.hexdigest(), size=file.size)
         final = self._path(artifact.sha256)
-        try:
-            file.place(final, self._known_folders())
-        except FileExistsError:
-            if _stands(final, artifact):
-                os.utime(final)
-                sync_folder(final.parent)
-            else:
-                file.replace(final)
+        with _translated():
+            self._tree.make(final.parent)
+            file.sync()
+            file.replace(final)
+            self._tree.sync(final.parent)
+            self._former_path(artifact.sha256).unlink(missing_ok=True)
+        return artifact
 
     def _path(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):
             raise ValueError("not a SHA-256 in lower-case hex")
-        return self._root / "sha256" / sha256[:2] / sha256[2:4] / sha256
+        return self._tree.root / "sha256" / sha256[:2] / sha256
 
-    def _known_folders(self) -> set[str]:
-        """The folders below the root whose names this process knows to be on disk."""
-        if not self._settled or len(self._settled) > _SETTLED_LIMIT:
-            self._settled = {str(self._root)}
-        return self._settled
+    def _former_path(self, sha256: str) -> Path:
+        """As it was named at first: in a folder of its own, nearly always, that had to be made and synced."""
+        return self._tree.root / "sha256" / sha256[:2] / sha256[2:4] / sha256
+
+    def _standing(self, sha256: str) -> Path:
+        path, former = self._path(sha256), self._former_path(sha256)
+        with _translated():
+            return former if not path.exists() and former.exists() else path
 
 
 class _Writer:
-    """core.ports.VaultWriter: hashes what it writes."""
+    """core.ports.VaultWriter."""
 
     def __init__(self, vault: LocalVault, file: NewFile) -> None:
         self._vault = vault
         self._file = file
-        self._hash = hashlib.sha256()
-        self._size = 0
 
     def write(self, chunk: bytes) -> None:
-        self._hash.update(chunk)
-        self._size += len(chunk)
         with _translated():
             self._file.write(chunk)
 
     def commit(self) -> Artifact:
-        artifact = Artifact(sha256=self._hash.hexdigest(), size=self._size)
-        with _translated():
-            self._vault.keep(self._file, artifact)
-        return artifact
+        return self._vault.keep(self._file)
 
 
 class _Proved(io.RawIOBase):
@@ -127,6 +126,7 @@ class _Proved(io.RawIOBase):
         self._artifact = artifact
         self._left = artifact.size
         self._hash = hashlib.sha256()
+        self._window = Window(raw.fileno())
         if os.fstat(raw.fileno()).st_size != artifact.size:
             with raw:
                 raise self._wrong()
@@ -143,6 +143,7 @@ class _Proved(io.RawIOBase):
                 raise self._lost() if error.errno == errno.EIO else error from None
         self._hash.update(view[:size])
         self._left -= size
+        self._window.move(size)
         cut = size == 0 and self._left > 0
         if cut or (self._left == 0 and self._hash.hexdigest() != self._artifact.sha256):
             raise self._wrong()
@@ -174,18 +175,6 @@ def _age(folder: str, name: str) -> float:
         return os.stat(os.path.join(folder, name)).st_mtime
     except FileNotFoundError:
         return math.inf
-
-
-def _stands(path: Path, artifact: Artifact) -> bool:
-    """Are the stored bytes still those of the name? Unreadable ones are not."""
-    try:
-        with path.open("rb") as stored:
-            right_size = os.fstat(stored.fileno()).st_size == artifact.size
-            return right_size and hashlib.file_digest(stored, "sha256").hexdigest() == artifact.sha256
-    except OSError as error:
-        if error.errno in (errno.EIO, errno.ENOENT):
-            return False
-        raise
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def put(vault: LocalVault, content: bytes = CONTENT) -> Artifact:
 
 
 def path_of(root: Path, artifact: Artifact) -> Path:
-    return root / "sha256" / artifact.sha256[:2] / artifact.sha256[2:4] / artifact.sha256
+    return root / "sha256" / artifact.sha256[:2] / artifact.sha256
 
 
 def read(vault: LocalVault, artifact: Artifact) -> bytes:
@@ -61,28 +62,26 @@ def test_data_is_synced_before_the_name_and_the_name_before_commit_returns(
     vault: LocalVault, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
-    fsync, link = os.fsync, os.link
+    fsync, replace = os.fsync, os.replace
 
     def recorded_fsync(handle: int) -> None:
         path = Path(os.readlink(f"/proc/self/fd/{handle}"))
         done.append(f"sync {path.relative_to(root.parent) if path.is_dir() else 'data'}")
         fsync(handle)
 
-    def recorded_link(source: Path, target: Path) -> None:
-        done.append("link")
-        link(source, target)
+    def recorded_replace(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
 
     put(vault, b"other")
     monkeypatch.setattr(os, "fsync", recorded_fsync)
-    monkeypatch.setattr(os, "link", recorded_link)
-    sha256 = put(vault).sha256
+    monkeypatch.setattr(os, "replace", recorded_replace)
+    folder = f"sync vault/sha256/{put(vault).sha256[:2]}"
     done.append("commit")
-    one, two = sha256[:2], sha256[2:4]
-    folders = [f"sync vault/sha256/{one}", "sync data", "link", f"sync vault/sha256/{one}/{two}", "commit"]
-    assert ["sync vault/sha256", *folders] == done
+    assert ["sync data", "name", folder, "sync vault/sha256", "commit"] == done
     done.clear()
     put(vault)
-    assert ["sync data", "link", f"sync vault/sha256/{one}/{two}"] == done
+    assert ["sync data", "name", folder] == done
 
 
 def test_leaving_without_commit_leaves_nothing(vault: LocalVault, root: Path) -> None:
@@ -93,12 +92,45 @@ def test_leaving_without_commit_leaves_nothing(vault: LocalVault, root: Path) ->
     assert [] == files_below(root)
 
 
-def test_the_same_bytes_twice_are_one_object(vault: LocalVault, root: Path) -> None:
+def test_the_same_bytes_twice_are_one_object_of_the_later_time(vault: LocalVault, root: Path) -> None:
     first = put(vault)
-    inode = path_of(root, first).stat().st_ino
+    os.utime(path_of(root, first), (1000, 1000))
     assert first == put(vault)
-    assert inode == path_of(root, first).stat().st_ino
     assert [first.sha256] == files_below(root)
+    assert [] == list(vault.older(2000))
+
+
+def test_a_reader_is_not_disturbed_by_the_same_bytes_coming_again(vault: LocalVault) -> None:
+    with vault.open(put(vault)) as stored:
+        begun = stored.read(1)
+        put(vault)
+        assert CONTENT == begun + stored.read()
+
+
+class TestFormerPlace:
+    """Objects that an earlier version stored, each in a folder of its own."""
+
+    @pytest.fixture
+    def artifact(self, vault: LocalVault, root: Path) -> Artifact:
+        artifact = put(vault)
+        path = path_of(root, artifact)
+        (path.parent / artifact.sha256[2:4]).mkdir()
+        path.rename(path.parent / artifact.sha256[2:4] / artifact.sha256)
+        return artifact
+
+    def test_is_read_and_listed(self, vault: LocalVault, artifact: Artifact) -> None:
+        assert (True, CONTENT) == (vault.has(artifact.sha256), read(vault, artifact))
+        assert CONTENT == vault.path(artifact).read_bytes()
+        assert [artifact.sha256] == list(vault.older(time.time() + 60))
+
+    def test_is_discarded(self, vault: LocalVault, root: Path, artifact: Artifact) -> None:
+        vault.discard(artifact.sha256)
+        assert (False, []) == (vault.has(artifact.sha256), files_below(root))
+
+    def test_is_left_when_the_bytes_come_again(self, vault: LocalVault, root: Path, artifact: Artifact) -> None:
+        put(vault)
+        assert [artifact.sha256] == files_below(root)
+        assert path_of(root, artifact).is_file()
 
 
 def test_many_writers_of_the_same_bytes_do_not_disturb_each_other(vault: LocalVault, root: Path) -> None:
@@ -179,7 +211,7 @@ def test_unreadable_sectors_make_an_object_lost(vault: LocalVault, monkeypatch: 
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
-@pytest.mark.parametrize("act", ["write", "fsync", "link"])
+@pytest.mark.parametrize("act", ["write", "fsync", "replace"])
 def test_a_full_or_failing_disk_is_retryable_and_leaves_nothing(
     vault: LocalVault, root: Path, monkeypatch: pytest.MonkeyPatch, code: int, act: str
 ) -> None:

@@ -1,0 +1,144 @@
+"""Files that get their name once they are whole."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from .hashing import CHUNK, Sha256
+
+WINDOW: Final = 16 * 1024 * 1024
+
+_TEMP_SUFFIX: Final = ".part"
+_NOT_BETWEEN_THESE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
+
+
+class NewFile:
+    """A temporary file on its way to its final name; counts and hashes what is written. Made by `new_file`."""
+
+    def __init__(self, temp: Path, handle: int) -> None:
+        self.temp = temp
+        self.named = False
+        self._handle = handle
+        self._begin()
+
+    def write(self, chunk: bytes) -> None:
+        """All of the chunk, or OSError: the system may take a part of it."""
+        _write(self._handle, chunk)
+        self._took(chunk)
+
+    def copy(self, source: Path) -> None:
+        """All bytes of that file, from disk to disk where the file system can; read back here for the hash."""
+        with source.open("rb", buffering=0) as stored:
+            window = Window(stored.fileno())
+            while count := _copied(stored.fileno(), self._handle):
+                self._took(os.pread(self._handle, count, self.size))
+                window.move(count)
+
+    def holds(self, size: int, sha256: str) -> bool:
+        return (self.size, self.hash.hexdigest()) == (size, sha256)
+
+    def clear(self) -> None:
+        os.ftruncate(self._handle, 0)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        self.hash.close()
+        self._begin()
+
+    def sync(self) -> None:
+        """The bytes are on disk. Only then a name may lead to them: one that survives a crash never leads to bytes
+        that did not."""
+        os.fsync(self._handle)
+
+    def link(self, final: Path) -> None:
+        """Named. FileExistsError where something stands there: never over it."""
+        os.link(self.temp, final)
+
+    def replace(self, final: Path) -> None:
+        """Named, over what stands there."""
+        os.replace(self.temp, final)
+        self.named = True
+
+    def _begin(self) -> None:
+        self.size = 0
+        self.hash = Sha256()
+        self._window = Window(self._handle)
+
+    def _took(self, chunk: bytes) -> None:
+        self.hash.update(chunk)
+        self.size += len(chunk)
+        self._window.move(len(chunk))
+
+
+class Window:
+    """What a large file keeps in the cache: what is written goes to disk while the rest still comes, and other files
+    are not pushed out. A file below two windows stays where it is: it is soon read again."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._start = 0
+        self._end = 0
+
+    def move(self, count: int) -> None:
+        """So many bytes further, to be called with each chunk."""
+        self._end += count
+        if self._end - self._start < WINDOW:
+            return
+        if self._start:
+            # The window before this one as well: it was on its way to disk then, and can be dropped only now.
+            _let_go(self._handle, max(self._start - WINDOW, 0), self._end)
+        self._start = self._end
+
+
+@contextmanager
+def new_file(folder: Path, mode: int = 0o600) -> Iterator[NewFile]:
+    """A file to write in that folder; its temporary name goes at the end."""
+    temp = folder / f".{secrets.token_hex(8)}{_TEMP_SUFFIX}"
+    handle = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    file = NewFile(temp, handle)
+    try:
+        yield file
+    finally:
+        file.hash.close()
+        os.close(handle)
+        if not file.named:
+            temp.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path, before: float) -> int:
+    """Deletes what killed processes left of `new_file`: temporary files last written before that Unix time."""
+    removed = 0
+    for temp in folder.glob(f".*{_TEMP_SUFFIX}"):
+        try:
+            if temp.stat().st_mtime < before:
+                temp.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue  # its owner finished meanwhile
+    return removed
+
+
+def _write(handle: int, chunk: bytes) -> None:
+    left = memoryview(chunk)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def _copied(source: int, target: int) -> int:
+    """The next bytes from where both stand; 0 at the end."""
+    if hasattr(os, "copy_file_range"):
+        try:
+            return os.copy_file_range(source, target, CHUNK)
+        except OSError as error:
+            if error.errno not in _NOT_BETWEEN_THESE:
+                raise
+    chunk = os.read(source, CHUNK)
+    _write(target, chunk)
+    return len(chunk)
+
+
+def _let_go(handle: int, start: int, end: int) -> None:
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(handle, start, end - start, os.POSIX_FADV_DONTNEED)
