@@ -114,7 +114,7 @@ class Worker:
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._log = structlog.get_logger().bind(worker=runner.worker)
-        self._swept = -float("inf")
+        self._swept = self._attended = -float("inf")
         self._stuck: list[str] = []
 
     def stop(self) -> None:
@@ -236,10 +236,13 @@ class Worker:
     # --- sweeping and stopping ------------------------------------------------------------------------------------
 
     def _sweep(self) -> None:
+        """Often: work whose worker died has waited for a whole lease already."""
         now = self._monotonic()
-        if now - self._swept >= max(self._pace.lease / 4, 0.2):
-            self._swept = now
+        if now - self._attended >= self._pace.lease / 4:
+            self._attended = now
             self._store.attend(self._runner.worker, self._lanes, self._pace.lease)
+        if now - self._swept >= self._pace.poll:
+            self._swept = now
             done = self._sweeping.sweep()
             if done:
                 self._log.info("sweep.done", **done)

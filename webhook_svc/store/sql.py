@@ -114,6 +114,9 @@ class SqlStore:
         order = sweep.SweepOrder(
             worker=worker, hold=hold, keep_payloads=self.retention.payloads, keep_attempts=self.retention.attempts
         )
+        with self._reading() as connection:
+            if not sweep.is_due(connection, order, self.database.now(connection)):
+                return {}
         result: Mapping[str, int] = self._submit(sweep.sweep, order)
         return result
 

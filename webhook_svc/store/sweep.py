@@ -19,6 +19,9 @@ ALONE_EXPIRIES = 3
 
 PURGE_BATCH = 1000
 
+RHYTHM = 0.25
+"""Of its hold, after which the holder of the sweep sweeps again although no lease is over."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOrder:
@@ -28,6 +31,14 @@ class SweepOrder:
     hold: float
     keep_payloads: float
     keep_attempts: float
+
+
+def is_due(connection: sa.Connection, order: SweepOrder, now: float) -> bool:
+    """Is there a lease that is over, or has nobody swept for a while? A read, so that it may be asked often."""
+    over = sa.select(job.c.id).where(is_state(job, "running"), job.c.lease_until < now)
+    mine = sa.and_(lease.c.owner == order.worker, lease.c.until <= now + order.hold * (1 - RHYTHM))
+    vacant = sa.select(lease.c.name).where(lease.c.name == "sweep", sa.or_(mine, lease.c.until < now))
+    return bool(connection.execute(sa.select(sa.or_(over.exists(), vacant.exists()))).scalar())
 
 
 def sweep(tx: Tx, orders: Sequence[SweepOrder]) -> list[Mapping[str, int]]:
@@ -54,6 +65,8 @@ def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
     attempts = _purge_attempts(tx, tx.now - order.keep_attempts)
     forget_troubles(tx)
     forget_the_dead(tx)
+    if PURGE_BATCH in (payloads, attempts):
+        take_lease(tx, "sweep", order.worker, order.hold * (1 - RHYTHM))  # there is more: the next sweep is due at once
     counts = {"returned": returned, "buried": buried, "payloads": payloads, "attempts": attempts}
     return {word: count for word, count in counts.items() if count}
 

@@ -7,6 +7,7 @@ import pytest
 from webhook_svc.core.asking import ReplayOrder
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
 from webhook_svc.core.work import Buried, Closed, Delivered, Refetch
+from webhook_svc.store.tables import lease
 
 LATER = 1000.0
 
@@ -116,3 +117,45 @@ def test_work_that_is_leased_is_one_owners_until_the_lease_is_over(life: Any) ->
 def test_leases_of_different_work_do_not_meet(life: Any) -> None:
     assert life.store.lease("vault", "w1", 60.0)
     assert life.store.lease("sweep", "w2", 60.0)
+
+
+# --- when there is something to sweep ---------------------------------------------------------------------------------
+
+
+def test_a_lease_that_is_over_is_swept_at_once_however_short_ago_the_last_sweep_was(life: Any) -> None:
+    life.fresh()
+    life.claim(lease=60.0)
+    life.clock.advance(59)
+    assert {} == life.store.sweep("w1")
+    life.clock.advance(2)
+    assert {"returned": 1} == life.store.sweep("w1")
+
+
+def test_a_worker_that_asks_often_writes_only_now_and_then(life: Any) -> None:
+    began = life.clock()
+    assert [60, 60, 76] == [_swept(life, "w1", began + at) - began for at in (0, 14, 16)]
+
+
+def test_another_worker_sweeps_only_when_the_first_has_been_silent_for_its_whole_hold(life: Any) -> None:
+    began = life.clock()
+    _swept(life, "w1", began)
+    assert [60, 121] == [_swept(life, "w2", began + at) - began for at in (59, 61)]
+
+
+def _swept(life: Any, worker: str, at: float) -> float:
+    """The worker asks at that time; until when the sweep is somebody's then."""
+    life.clock.now = at
+    life.store.sweep(worker)
+    return float(life.row(lease, name="sweep")["until"])
+
+
+@pytest.mark.parametrize("table", ["payload", "attempt"])
+def test_a_backlog_of_old_rows_does_not_wait_for_the_rhythm(life: Any, monkeypatch: Any, table: str) -> None:
+    monkeypatch.setattr("webhook_svc.store.sweep.PURGE_BATCH", 2)
+    for _ in range(5):
+        life.fresh()
+    for job in life.claim().jobs:
+        life.settle(job, Closed(type="", sender_id="", reason="nothing"))
+    life.clock.advance(400 * 86400)
+    gone = [life.store.sweep("w1") for _ in range(4)]
+    assert [2, 2, 1, None] == [one.get(f"{table}s") for one in gone]
