@@ -124,15 +124,14 @@ class Service:
         """The sources whose provider has a list of completed signings."""
         return [name for name, source in self.parties.sources.items() if source.provider.polls_every() is not None]
 
-    def unserved(self) -> dict[str, int]:
-        """Jobs by lane where no source or sink of that name is configured."""
-        served = self.parties.lanes()
-        return {lane: jobs for lane, jobs in self.store.lanes().items() if lane not in served}
-
     def app(self) -> Callable[..., Any]:
         service = self.config.service
         watched = Watched(
-            ready=self.store.ready, gauges=self._gauges, admin_token=service.admin_token, proxies=service.proxies
+            ready=self.store.ready,
+            unserved=self.store.unserved,
+            gauges=self._gauges,
+            admin_token=service.admin_token,
+            proxies=service.proxies,
         )
         return create_app(self.ingest, watched)
 

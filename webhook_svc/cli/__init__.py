@@ -5,6 +5,7 @@ import click
 from .. import __version__
 from .deciding import replay
 from .frame import Commands
+from .lanes import lanes
 from .looking import dead, deliveries, event, events
 from .plugins import providers, sinks
 from .proving import prove
@@ -29,6 +30,6 @@ def cli() -> None:
 
 for command in (
     *(demo, up, worker, migrate, check, providers, sinks, simulate, verify),
-    *(events, event, deliveries, dead, replay, reconcile, gen_secret, prove),
+    *(events, event, deliveries, dead, lanes, replay, reconcile, gen_secret, prove),
 ):
     cli.add_command(command)

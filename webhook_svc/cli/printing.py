@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-_TIMES: Final = frozenset({"at", "received", "created", "updated", "done", "started", "ended", "since"})
-_TIMES_TO_COME: Final = frozenset({"run_at", "next_at", "lease_until"})
+_TIMES: Final = frozenset({"at", "received", "created", "updated", "done", "started", "ended", "since", "oldest"})
+_TIMES_TO_COME: Final = frozenset({"run_at", "next_at", "lease_until", "until"})
 _DANGEROUS: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _AGES: Final = ((86400.0 * 2, 86400.0, "days"), (3600.0 * 2, 3600.0, "h"), (100.0, 60.0, "min"), (0.0, 1.0, "s"))
 _SIZES: Final = ("bytes", "kB", "MB", "GB")

@@ -12,6 +12,7 @@ from ..core.ids import fingerprint
 from ..core.sections import Config
 from ..core.settings import Secret
 from .frame import as_json, fail
+from .lanes import warnings as lane_warnings
 from .printing import echo_json, plain, table
 
 if TYPE_CHECKING:
@@ -121,11 +122,13 @@ def check(live: bool, as_json: bool) -> None:
         _print_report(report)
     trouble = _store_trouble(made)
     report["store"] = trouble or "ready"
-    report["unserved"] = {} if trouble else made.unserved()
+    rows = () if trouble else made.store.lane_rows()
+    report["unserved"] = {row.lane: row.waiting for row in rows if row.waiting and not row.served_by}
+    report["paused"] = [{"lane": row.lane, "since": row.since, "reason": row.reason} for row in rows if row.paused]
     if not as_json:
         click.echo(_mark(not trouble, "store", trouble or "reachable, its schema is current"))
-        for lane, jobs in report["unserved"].items():
-            click.echo(f"warning: {jobs} jobs of {plain(lane)} wait for ever: it is not configured")
+        for warning in lane_warnings(rows, made.parties.lanes()):
+            click.secho(f"warning: {plain(warning)}", fg="yellow", bold=True)
     report["live"] = list(_ask_sinks(made, quiet=as_json)) if live else []
     if as_json:
         echo_json(report)

@@ -94,6 +94,18 @@ def mark_probes(tx: Tx, taken: Iterable[Job], ajar: frozenset[str], lease: float
     return tuple(one.lane for one in probes)
 
 
+def end_pause(tx: Tx, names: Sequence[str]) -> list[bool]:
+    """A person knows better: the next claim probes."""
+    tx.made_work = True
+    return [_ended(tx, name) for name in names]
+
+
+def _ended(tx: Tx, name: str) -> bool:
+    resting = lane.c.name == storable(name), lane.c.until > 0
+    ended = sa.case((lane.c.until > tx.now, tx.now), else_=lane.c.until)
+    return bool(tx.connection.execute(lane.update().where(*resting).values(until=ended)).rowcount)
+
+
 def forget(tx: Tx) -> None:
     """Trouble of lanes that nobody has asked for a day, be they no longer configured."""
     before = tx.now - FORGOTTEN

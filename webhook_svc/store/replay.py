@@ -11,6 +11,7 @@ from ..core.ids import storable
 from ..core.types import Stage, sink_lane, source_lane
 from .engine import Tx
 from .jobs import insert_jobs
+from .lanes import paused
 from .signings import raise_wanted
 from .tables import attempt, delivery, event, payload, signing
 
@@ -30,17 +31,23 @@ def _one(tx: Tx, order: ReplayOrder, some_id: str) -> Replayed:
     obstacle = _unserved(stage, row, order) or _obstacle(str(row["state"]), order) or _lack(tx, stage, some_id)
     if obstacle:
         return Replayed(id=some_id, ok=False, what=obstacle)
+    lane = _lane(stage, row)
+    later = f", when {lane}, which is paused, answers again" if lane in paused(tx.connection) else ""
     if order.dry_run:
-        return Replayed(id=some_id, ok=True, what=f"would {stage.value} it again (now {row['state']})")
+        return Replayed(id=some_id, ok=True, what=f"would {stage.value} it again (now {row['state']}){later}")
     act(tx, row)
     _record(tx, stage, some_id, order, str(row["state"]))
-    return Replayed(id=some_id, ok=True, what=f"will {stage.value} it again (was {row['state']})")
+    return Replayed(id=some_id, ok=True, what=f"will {stage.value} it again (was {row['state']}){later}")
 
 
 def _unserved(stage: Stage, row: Any, order: ReplayOrder) -> str:
     party = "sink" if stage is Stage.DELIVER else "source"
-    lane = sink_lane(row["sink"]) if stage is Stage.DELIVER else source_lane(row["source"])
-    return "" if order.lanes is None or lane in order.lanes else f"its {party} {row[party]!r} is not configured"
+    served = order.lanes is None or _lane(stage, row) in order.lanes
+    return "" if served else f"its {party} {row[party]!r} is not configured"
+
+
+def _lane(stage: Stage, row: Any) -> str:
+    return sink_lane(row["sink"]) if stage is Stage.DELIVER else source_lane(row["source"])
 
 
 def _obstacle(state: str, order: ReplayOrder) -> str:

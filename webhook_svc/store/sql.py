@@ -32,7 +32,7 @@ from ..core.work import (
     SigningRow,
     Wish,
 )
-from . import accept, claim, gauges, listing, migrate, read, reconcile, replay, serving, settle, sweep
+from . import accept, claim, gauges, lanes, listing, migrate, read, reconcile, replay, serving, settle, sweep
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
@@ -102,6 +102,11 @@ class SqlStore:
         if len(text) > PROGRESS_LIMIT:
             raise Permanent(f"progress of {len(text)} bytes is more than {PROGRESS_LIMIT}")
         self._submit(_save_progress, (claimed, text))
+
+    def probe(self, lane: str) -> bool:
+        """Ends the pause of a lane, so that a job finds out now whether it answers again. False where it has none."""
+        result: bool = self._submit(lanes.end_pause, lane)
+        return result
 
     def attend(self, worker: str, lanes: Iterable[str], hold: float) -> None:
         order = serving.Attendance(worker=worker, lanes=tuple(lanes), version=__version__, hold=hold)

@@ -4,7 +4,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -25,17 +25,19 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What the health routes ask. `ready` returns "" or the reason why nothing can be accepted."""
+    """What the health routes ask. `ready` returns "" or the reason why nothing can be accepted, `unserved` the lanes
+    in which work waits and which no worker serves, with the seconds it has been due."""
 
     ready: Callable[[], str]
     gauges: Gauges
+    unserved: Callable[[], Mapping[str, float]] = dict
     admin_token: Secret | None = None
     proxies: int = 0
 
 
 def health(watched: Watched) -> Blueprint:
     routes = Blueprint("health", __name__)
-    ready = _Cached(watched.ready)
+    ready = _Cached(lambda: _look(watched))
 
     @routes.get("/healthz")
     def healthz() -> Response:
@@ -43,8 +45,11 @@ def health(watched: Watched) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        reason = ready()
-        return problem(503, "not ready", reason) if reason else Response("ready\n", content_type="text/plain")
+        """Work that nobody serves is said and refuses nothing: a deploy may start its worker last."""
+        found = ready()
+        if found.reason:
+            return problem(503, "not ready", found.reason)
+        return jsonify(status="ready", lanes_unserved={name: round(since) for name, since in found.unserved.items()})
 
     @routes.get("/version")
     def version() -> Response:
@@ -65,17 +70,33 @@ def problem(status: int, title: str, detail: str = "") -> Response:
     return response
 
 
+@dataclass(frozen=True, slots=True)
+class _Readiness:
+    """`reason` is "" where callbacks can be accepted."""
+
+    reason: str
+    unserved: Mapping[str, float] = field(default_factory=dict)
+
+
+def _look(watched: Watched) -> _Readiness:
+    reason = watched.ready()
+    try:
+        return _Readiness(reason, {} if reason else watched.unserved())
+    except StoreUnavailable as error:
+        return _Readiness(str(error))
+
+
 class _Cached:
     """Asks at most once a second, however many watch."""
 
-    def __init__(self, ask: Callable[[], str]) -> None:
+    def __init__(self, ask: Callable[[], _Readiness]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
-        self._answer = ("", -READY_FOR)
+        self._answer = (_Readiness(""), -READY_FOR)
 
-    def __call__(self) -> str:
+    def __call__(self) -> _Readiness:
         if not self._lock.acquire(timeout=ASKED_FOR):
-            return "the store does not answer"
+            return _Readiness("the store does not answer")
         try:
             answer, at = self._answer
             if time.monotonic() - at >= READY_FOR:
@@ -117,5 +138,5 @@ def _metrics(gauges: Gauges) -> Response:
         for (other, labels), number in sorted(numbers.items()):
             if other == name:
                 inner = ",".join(f'{key}="{value}"' for key, value in labels)
-                lines.append(f"webhook_svc_{name}{{{inner}}} {number:g}")
+                lines.append(f"webhook_svc_{name}{f'{{{inner}}}' if inner else ''} {number:g}")
     return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")

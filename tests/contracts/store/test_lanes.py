@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from webhook_svc.core.asking import ReplayOrder
 from webhook_svc.core.lanes import Party, Turn
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
@@ -304,3 +305,17 @@ def test_an_idle_worker_finds_nothing_due_in_a_paused_lane(life: Any, queue: Any
     life.claim()
 
     assert [] == writes
+
+
+def test_a_replay_of_work_in_a_paused_lane_says_that_it_waits(life: Any, queue: Any) -> None:
+    queue(4)
+    (dead,) = life.claim(LANE, total=1).jobs
+    life.settle(dead, Buried(reason="no"), party=Party.ANSWERS)
+    pause(life)
+    (replayed,) = life.store.replay(ReplayOrder(ids=(dead.ref,)))
+
+    assert (True, "will deliver it again (was dead), when sink:archive, which is paused, answers again") == (
+        replayed.ok,
+        replayed.what,
+    )
+    assert () == life.claim(LANE).jobs

@@ -38,7 +38,21 @@ def client(sqlite_url: str) -> Iterator[Make]:
 
 
 def test_a_ready_service_says_so(client: Make) -> None:
-    assert (200, b"ready\n") == ((answer := client().get("/readyz")).status_code, answer.data)
+    answer = client().get("/readyz")
+    assert (200, {"status": "ready", "lanes_unserved": {}}) == (answer.status_code, answer.json)
+
+
+def test_work_that_no_worker_serves_is_named_and_refuses_no_callback(client: Make) -> None:
+    answer = client(unserved=lambda: {"sink:archive": 12.4}).get("/readyz")
+    assert (200, {"sink:archive": 12}) == (answer.status_code, answer.json["lanes_unserved"])
+
+
+def test_a_store_that_goes_away_between_two_questions_is_not_ready(client: Make) -> None:
+    def unserved() -> dict[str, float]:
+        raise StoreUnavailable("the disk is full")
+
+    answer = client(unserved=unserved).get("/readyz")
+    assert (503, "the disk is full") == (answer.status_code, answer.json["detail"])
 
 
 def test_a_service_without_schema_is_not_ready_and_says_why(client: Make, tmp_path: Any) -> None:
