@@ -52,6 +52,7 @@ from .work import (
 )
 
 T = TypeVar("T")
+Told = TypeVar("Told", covariant=True)
 
 Clock = Callable[[], float]
 Step = Call | Login | Save | Inline | Lacking | More | AlsoRound | Listed | Warn
@@ -286,13 +287,22 @@ class Fetcher(Protocol):
         """What the provider says was completed since then."""
 
 
+class Pending(Protocol[Told]):
+    """A write that was begun. Nothing is promised before `wait` has returned; one may wait, once."""
+
+    def wait(self) -> Told:
+        """Returns once it is committed. StoreUnavailable where it is not, or takes longer than it may."""
+
+
 class Store(Protocol):
-    """The durable state machine. Every write is committed when the call returns; StoreUnavailable otherwise."""
+    """The durable state machine. Every write is committed when the call returns, if it does not say that it only
+    begins it; StoreUnavailable otherwise."""
 
-    def accept(self, event: NewEvent, timeout: float) -> Accepted: ...
+    def accepting(self, event: NewEvent, timeout: float) -> Pending[Accepted]:
+        """Begins to store it. The wait ends `timeout` seconds from now at the latest."""
 
-    def refuse(self, refused: RefusedCallback, keep: int, timeout: float = 30.0) -> None:
-        """Keeps the newest `keep` per source. Waits at most `timeout` seconds, like `accept`."""
+    def refusing(self, refused: RefusedCallback, keep: int, timeout: float) -> Pending[None]:
+        """Begins to store it, like `accepting`; the newest `keep` per source are kept."""
 
     def claim(self, wish: Wish) -> Claims: ...
 

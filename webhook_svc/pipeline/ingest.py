@@ -2,8 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 
 import structlog
@@ -73,38 +74,57 @@ class Ingest:
 
     def receive(self, source: Source, request: RawRequest, address: str) -> Answered:
         """The answer to a callback. Raises Refused or StoreUnavailable; the caller turns them into a status."""
+        return self.begin(source, request, address)()
+
+    def begin(self, source: Source, request: RawRequest, address: str) -> Callable[[], Answered]:
+        """Judges the callback and hands it to the store, without waiting. What is returned waits for the commit and
+        is `receive`: whoever has several callbacks begins them all before it waits, so that they share one."""
         try:
             _check_address(source, address)
-            return self._receive(source, request)
+            return self._begin(source, request)
         except Refused as refusal:
-            self._remember(source, request, address, refusal)
-            if not self._refusals.allows(address, self._clock()):
-                raise TooManyRefusals("too_many_refused") from refusal
-            raise
+            return self._refuse(source, request, address, refusal)
 
-    def _receive(self, source: Source, request: RawRequest) -> Answered:
+    def _begin(self, source: Source, request: RawRequest) -> Callable[[], Answered]:
         challenge = source.provider.challenge(request)
         if challenge is not None:
-            return Answered(reply=challenge)
+            return partial(Answered, reply=challenge)
         now = self._clock()
         event = judge(source, request, now, self.limits.max_body)
         if event.hint and not self._hints.allows(source.name, now):
             raise TooManyRefusals("too_many_hints")
         patience = min(self.limits.accept_timeout, PATIENCE * source.provider.deadline)
-        accepted = self._store.accept(event, patience)
-        reply = source.provider.acknowledge(request)
-        named = replace(reply, headers=(*reply.headers, (EVENT_HEADER, accepted.event_id)))
-        return Answered(reply=named, accepted=accepted)
+        pending = self._store.accepting(event, patience)
 
-    def _remember(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> None:
+        def answer() -> Answered:
+            accepted = pending.wait()
+            reply = source.provider.acknowledge(request)
+            named = replace(reply, headers=(*reply.headers, (EVENT_HEADER, accepted.event_id)))
+            return Answered(reply=named, accepted=accepted)
+
+        return answer
+
+    def _refuse(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Callable[[], Answered]:
+        kept = self._keep(source, request, address, refusal)
+        allowed = self._refusals.allows(address, self._clock())
+
+        def answer() -> Answered:
+            kept()
+            if not allowed:
+                raise TooManyRefusals("too_many_refused") from refusal
+            raise refusal
+
+        return answer
+
+    def _keep(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Callable[[], None]:
         """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk.
 
-        A store that cannot take it changes nothing of the refusal.
+        What is returned waits for that. A store that cannot take it changes nothing of the refusal.
         """
         if isinstance(refusal, TooManyRefusals | WrongMethod) or not self._refusals.allows(
             f"kept {address}", self._clock()
         ):
-            return
+            return lambda: None
         refused = RefusedCallback(
             source=source.name,
             status=refusal.status,
@@ -112,10 +132,15 @@ class Ingest:
             address=address,
             request=masked(source, request),
         )
-        try:
-            self._store.refuse(refused, self.limits.keep_refused, self.limits.accept_timeout)
-        except StoreUnavailable as error:
-            structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
+        pending = self._store.refusing(refused, self.limits.keep_refused, self.limits.accept_timeout)
+
+        def kept() -> None:
+            try:
+                pending.wait()
+            except StoreUnavailable as error:
+                structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
+
+        return kept
 
 
 def judge(source: Source, request: RawRequest, now: float, max_body: int) -> NewEvent:

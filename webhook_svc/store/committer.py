@@ -5,11 +5,9 @@ company: a lone write commits at once, and a crowd shares the next commit.
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -28,14 +26,38 @@ Batch = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 """Executes items of one kind in a transaction; one result per item, an exception instance fails only that item."""
 
 
-@dataclass(slots=True)
 class Unit:
-    """One write that waits: `batch` does it together with others of its kind."""
+    """One write that waits: `batch` does it together with others of its kind. A `core.ports.Pending` for one waiter."""
 
-    batch: Batch
-    item: Any
-    size: int
-    future: "Future[Any]" = field(default_factory=Future)
+    __slots__ = ("_error", "_gate", "_result", "_timeout", "_until", "batch", "item", "settled", "size", "withdrawn")
+
+    def __init__(self, batch: Batch, item: Any, size: int, timeout: float) -> None:
+        self.batch, self.item, self.size = batch, item, size
+        self._timeout, self._until = timeout, time.monotonic() + timeout
+        self._gate = threading.Lock()  # the lightest thing that one thread can wait for and another one open
+        self._gate.acquire()
+        self._result: Any = None
+        self._error: Exception | None = None
+        self.settled = self.withdrawn = False
+
+    def wait(self) -> Any:
+        """The result once it is committed. StoreUnavailable if that takes too long, counted from when it was begun:
+        it is withdrawn if it was not taken yet, and otherwise may still be committed."""
+        if not self._gate.acquire(timeout=max(0.0, self._until - time.monotonic())):
+            self.withdrawn = True
+            raise StoreUnavailable(f"the store did not commit within {self._timeout:g} s")
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+    def settle(self, result: Any) -> None:
+        """Releases the waiter: with this result, or, where it is an exception, by raising it there."""
+        if isinstance(result, Exception):
+            self._error = result
+        else:
+            self._result = result
+        self.settled = True
+        self._gate.release()
 
 
 class Committer:
@@ -61,19 +83,21 @@ class Committer:
     def alive(self) -> bool:
         return self._cause is None
 
-    def submit(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Any:
-        """The unit's result once it is committed. StoreUnavailable if that takes longer than `timeout` seconds:
-        the unit is withdrawn if it was not taken yet, and otherwise may still be committed."""
-        unit = Unit(batch, item, size)
+    def begin(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Unit:
+        """Hands the unit over and never waits; whatever is wrong is raised by its `wait`."""
+        unit = Unit(batch, item, size, timeout)
         with self._condition:
+            if self._cause is not None or self._closed:
+                unit.settle(StoreUnavailable("the committer has ended"))
+                return unit
             self._start()
             self._waiting.append(unit)
             self._condition.notify()
-        try:
-            return unit.future.result(timeout)
-        except FutureTimeout:
-            unit.future.cancel()
-            raise StoreUnavailable(f"the store did not commit within {timeout:g} s") from None
+        return unit
+
+    def submit(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Any:
+        """The unit's result once it is committed; see `Unit.wait`."""
+        return self.begin(batch, item, size=size, timeout=timeout).wait()
 
     def close(self) -> None:
         """Commits what waits and ends the thread."""
@@ -85,8 +109,6 @@ class Committer:
             thread.join()
 
     def _start(self) -> None:
-        if self._cause is not None or self._closed:
-            raise StoreUnavailable("the committer has ended")
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
             self._thread.start()
@@ -119,7 +141,7 @@ class Committer:
         with self._condition:
             while self._waiting and len(taken) < MAX_UNITS and (not taken or size + self._waiting[0].size <= MAX_BYTES):
                 unit = self._waiting.popleft()
-                if unit.future.set_running_or_notify_cancel():
+                if not unit.withdrawn:
                     taken.append(unit)
                     size += unit.size
         self._taken = taken
@@ -147,10 +169,7 @@ class Committer:
         except Exception as error:  # whatever it was, it is returned: `_commit` decides whom it hits
             return error
         for unit, result in zip(units, results, strict=True):
-            if isinstance(result, WebhookError):
-                unit.future.set_exception(result)
-            else:
-                unit.future.set_result(result)
+            unit.settle(result)
         self._on_commit(tx.made_work)
         return None
 
@@ -161,10 +180,8 @@ class Committer:
             orphans = [*self._taken, *self._waiting]
             self._waiting.clear()
         for unit in orphans:
-            try:
-                unit.future.set_exception(StoreUnavailable("the committer has died"))
-            except InvalidStateError:
-                continue  # it has its result, or was withdrawn a moment ago
+            if not unit.settled:
+                unit.settle(StoreUnavailable("the committer has died"))
         self._on_death()
 
 
@@ -202,7 +219,7 @@ def _unavailable(error: Exception) -> bool:
 
 def _fail(units: Sequence[Unit], error: Exception) -> None:
     for unit in units:
-        unit.future.set_exception(_translated(error))
+        unit.settle(_translated(error))
 
 
 def _translated(error: Exception) -> Exception:

@@ -15,6 +15,7 @@ from .. import __version__
 from ..core.asking import Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
 from ..core.lanes import LaneRow
+from ..core.ports import Pending
 from ..core.types import Job, Listed
 from ..core.work import (
     Accepted,
@@ -71,13 +72,17 @@ class SqlStore:
 
     # --- writes ---------------------------------------------------------------------------------------------------
 
+    def accepting(self, event: NewEvent, timeout: float) -> Pending[Accepted]:
+        return self.committer.begin(accept.accept, event, size=len(event.request.body) + 1024, timeout=timeout)
+
     def accept(self, event: NewEvent, timeout: float) -> Accepted:
-        size = len(event.request.body) + 1024
-        result: Accepted = self.committer.submit(accept.accept, event, size=size, timeout=timeout)
-        return result
+        return self.accepting(event, timeout).wait()
+
+    def refusing(self, refused: RefusedCallback, keep: int, timeout: float) -> Pending[None]:
+        return self.committer.begin(accept.keep_refused, (refused, keep), timeout=timeout)
 
     def refuse(self, refused: RefusedCallback, keep: int, timeout: float = 30.0) -> None:
-        self.committer.submit(accept.keep_refused, (refused, keep), timeout=timeout)
+        self.refusing(refused, keep, timeout).wait()
 
     def claim(self, wish: Wish) -> Claims:
         with self._reading() as connection:

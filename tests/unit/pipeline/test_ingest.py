@@ -1,7 +1,7 @@
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -86,19 +86,28 @@ class Books:
         self.away = False
         self.timeouts: list[float] = []
 
-    def accept(self, event: NewEvent, timeout: float) -> Accepted:
-        self._answer(timeout)
-        self.events.append(event)
-        return Accepted(event_id=event.id, new=True)
-
-    def refuse(self, refused: RefusedCallback, _keep: int, timeout: float) -> None:
-        self._answer(timeout)
-        self.refused.append(refused)
-
-    def _answer(self, timeout: float) -> None:
+    def accepting(self, event: NewEvent, timeout: float) -> "Entry":
         self.timeouts.append(timeout)
-        if self.away:
+        return Entry(self, lambda: self.events.append(event), Accepted(event_id=event.id, new=True))
+
+    def refusing(self, refused: RefusedCallback, _keep: int, timeout: float) -> "Entry":
+        self.timeouts.append(timeout)
+        return Entry(self, lambda: self.refused.append(refused), None)
+
+
+@dataclass
+class Entry:
+    """What stands in the books once it was waited for."""
+
+    books: Books
+    write: Callable[[], None]
+    result: Any
+
+    def wait(self) -> Any:
+        if self.books.away:
             raise StoreUnavailable
+        self.write()
+        return self.result
 
 
 @pytest.fixture(scope="module")
