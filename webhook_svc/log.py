@@ -1,12 +1,19 @@
-"""One line per thing that happened: structlog over the standard library, every library's lines in the same form."""
+"""One line per thing that happened: structlog's and the standard library's in the same form, secrets masked.
 
+A line is formatted by the thread that says it and written in one system call, under no lock: threads that speak at
+once do not wait for one another.
+"""
+
+import json
 import logging
 import logging.config
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
 import structlog
@@ -22,6 +29,7 @@ FRAMES: Final = 8
 _SECRET_KEY: Final = re.compile(
     r"secret|token|passw|authorization|api[_-]?key|signature|cookie|credential|private[_-]?key", re.IGNORECASE
 )
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:+-]*")  # no word of this can hold what the others seek
 _URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>]+", re.IGNORECASE)
 _USERINFO: Final = re.compile(r"://[^/?#]*@")
 _QUERY: Final = re.compile(r"\?[^\s\"'<>?]*=[^\s\"'<>]*")
@@ -35,14 +43,11 @@ def configure(level: str = "info", format: str = "auto", stream: TextIO | None =
     """Sets up structlog and the standard library for this process; again is harmless."""
     logging.config.dictConfig(dict_config(level, format, stream))
     logging.captureWarnings(True)
+    lines = _Lines(stream or sys.stdout)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_shared(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*_shared(), *_last(format, stream)],
+        logger_factory=lambda *names: _Logger(names[0] if names else _caller(), lines),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
 
@@ -67,7 +72,7 @@ def dict_config(level: str = "info", format: str = "auto", stream: TextIO | None
         "formatters": {"line": {"()": _formatter, "format": format, "stream": stream}},
         "handlers": {
             "out": {
-                "class": "logging.StreamHandler",
+                "()": _Out,
                 "formatter": "line",
                 "stream": stream or "ext://sys.stdout",
             }
@@ -87,17 +92,70 @@ def dict_config(level: str = "info", format: str = "auto", stream: TextIO | None
     }
 
 
+class _Lines:
+    """Where lines go. One that cannot be written is lost: it must not fail what it tells of."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        try:
+            self._number: int | None = stream.fileno()
+        except (OSError, ValueError):  # a stream in memory
+            self._number = None
+
+    def write(self, line: str) -> None:
+        try:
+            if self._number is None:
+                self._stream.write(line + "\n")
+            else:
+                _write(self._number, f"{line}\n".encode("utf-8", "backslashreplace"))
+        except (OSError, ValueError):
+            return
+
+
+def _write(number: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(number, line) :]
+
+
+class _Out(logging.Handler):
+    """The standard library's way to the same lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._lines = _Lines(stream)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Without the lock, under which others would wait while a line is formatted."""
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.write(self.format(record))
+        except Exception:  # arguments that do not fit their message, as the standard library takes it
+            self.handleError(record)
+
+
+class _Logger:
+    """What structlog hands its finished lines to."""
+
+    def __init__(self, name: str, lines: _Lines) -> None:
+        self.name = name
+        self.debug = self.info = self.warning = self.error = self.critical = lines.write
+
+
+def _caller() -> str:
+    """The module that speaks, where it did not say its name."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("structlog", __name__):
+        frame = frame.f_back
+    return str(frame.f_globals["__name__"])
+
+
 def _formatter(format: str, stream: TextIO | None) -> logging.Formatter:
-    terminal = (stream or sys.stdout).isatty()
-    console = format == "console" or (format == "auto" and terminal)
-    last: list[Processor] = (
-        [_traces_as_text, structlog.dev.ConsoleRenderer(colors=terminal)]
-        if console
-        else [structlog.processors.JSONRenderer()]
-    )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *_shared()],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, traces, redact, *last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_last(format, stream)],
     )
 
 
@@ -106,9 +164,19 @@ def _shared() -> list[Processor]:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
-        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+
+
+def _last(format: str, stream: TextIO | None) -> list[Processor]:
+    terminal = (stream or sys.stdout).isatty()
+    if format == "console" or (format == "auto" and terminal):
+        return [traces, redact, _traces_as_text, structlog.dev.ConsoleRenderer(colors=terminal)]
+    return [traces, redact, _as_json]
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    return json.dumps(event)
 
 
 def traces(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -150,15 +218,22 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
 def _redacted(key: Any, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Secret) or (isinstance(key, str) and _SECRET_KEY.search(key)):
+    if isinstance(value, Secret) or (isinstance(key, str) and _names_a_secret(key)):
         return MASK
+    if isinstance(value, str):
+        return redact_text(value)
     if isinstance(value, int | float):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         return _redacted_inside(value, depth - 1) if depth else "…"
-    return redact_text(value if isinstance(value, str) else str(value))
+    return redact_text(str(value))
+
+
+@lru_cache(1024)
+def _names_a_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def _redacted_inside(value: Any, depth: int) -> Any:
@@ -171,6 +246,8 @@ def redact_text(text: str) -> str:
     """The text without the query, fragment and login of its URLs, without credentials, and not endless."""
     if len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
+    elif _PLAIN.fullmatch(text):
+        return text
     text = _URL.sub(lambda match: _bare_url(match.group()), text)
     text = _QUERY.sub("?" + MASK, text)
     text = _BEARER.sub(rf"\1 {MASK}", text)

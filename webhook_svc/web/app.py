@@ -1,15 +1,13 @@
-"""The Flask application: routes put together, errors in one form."""
+"""The application: callbacks in front, the Flask application behind them, errors in one form."""
 
-import traceback
-
-import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..pipeline.ingest import Ingest
 from .health import Watched, health, problem
-from .hooks import hooks
+from .hooks import Hooks
+from .terse import tell_bug
 
 
 def create_app(ingest: Ingest, watched: Watched) -> Flask:
@@ -17,10 +15,10 @@ def create_app(ingest: Ingest, watched: Watched) -> Flask:
     app = Flask("webhook_svc", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirect is no answer to a callback
-    app.register_blueprint(hooks(ingest))
     app.register_blueprint(health(watched))
     app.register_error_handler(HTTPException, _as_problem)
     app.register_error_handler(Exception, _as_our_fault)
+    app.wsgi_app = Hooks(ingest, app.wsgi_app)  # type: ignore[method-assign]  # as Flask wants it wrapped
     if watched.proxies:
         hops = watched.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]
@@ -35,8 +33,5 @@ def _as_problem(error: HTTPException) -> Response:
 
 
 def _as_our_fault(error: Exception) -> Response:
-    """A bug. Its message may hold anything of the request, so the line tells its class and where it was."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    where = [f"{frame.name}:{frame.lineno}" for frame in frames]
-    structlog.get_logger().error("request.failed", method=request.method, error=type(error).__name__, trace=where)
+    tell_bug(request.method, error)
     return problem(500, "Internal Server Error")

@@ -1,54 +1,91 @@
-"""Callbacks: an HTTP request becomes a RawRequest, a Reply or a refusal becomes an HTTP answer."""
+"""Callbacks: an HTTP request becomes a RawRequest, a Reply or a refusal becomes an HTTP answer.
+
+Plain WSGI in front of the Flask application: a callback needs nothing that Flask brings. Called, it begins the work;
+the answer comes when the iterable is asked for it, and waits for the commit there. A server that calls for several
+requests before it takes the first answer (see `patient`) lets them share one commit; to others nothing is different.
+"""
 
 import ipaddress
 import re
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+from typing import Any, Final, NoReturn
 
 import structlog
-from flask import Blueprint, Response, request
 
 from ..core.errors import Refused, StoreUnavailable, TooManyRefusals
-from ..core.types import RawRequest
+from ..core.types import RawRequest, Reply
 from ..pipeline.ingest import Answered, Ingest
 from .body import read_body
-from .terse import CONTENT_TYPE, RETRY_AFTER, words
+from .terse import RETRY_AFTER, status_line, tell_bug, terse
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
-
-def hooks(ingest: Ingest) -> Blueprint:
-    """`/hooks/<source>[/<token>]`, with or without a slash at the end, for whatever method a handshake needs."""
-    routes = Blueprint("hooks", __name__, url_prefix="/hooks")
-
-    def hook(source: str, token: str = "") -> Response:
-        started = time.perf_counter()
-        facts: dict[str, Any] = {"method": request.method, "source": source if _NAME.fullmatch(source) else "?"}
-        response = _answer(ingest, source, token, facts)
-        ms = round((time.perf_counter() - started) * 1000, 1)
-        log = structlog.get_logger().bind(**facts, status=response.status_code, ms=ms)
-        (log.info if response.status_code < 400 else log.warning)("callback")
-        return response
-
-    for rule in ("/<source>", "/<source>/", "/<source>/<token>", "/<source>/<token>/"):
-        routes.add_url_rule(rule, view_func=hook, methods=METHODS, provide_automatic_options=False)
-    return routes
+_PLACE: Final = re.compile(r"/hooks/([^/]+)(?:/([^/]+))?/?")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
-def _answer(ingest: Ingest, name: str, token: str, facts: dict[str, Any]) -> Response:
+class Hooks:
+    """`/hooks/<source>[/<token>]`, with or without a slash at the end, for whatever method a handshake needs.
+
+    Every other place is the `beyond` application's.
+    """
+
+    def __init__(self, ingest: Ingest, beyond: Wsgi) -> None:
+        self._ingest = ingest
+        self._beyond = beyond
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        place = _PLACE.fullmatch(environ["PATH_INFO"])
+        if place is None:
+            return self._beyond(environ, start_response)
+        begun = time.perf_counter()
+        pending = self._begin(environ, place[1], place[2] or "")
+        return _answer(pending, environ["REQUEST_METHOD"], place[1], begun, start_response)
+
+    def _begin(self, environ: dict[str, Any], name: str, token: str) -> Callable[[], Answered]:
+        try:
+            source = self._ingest.find(name, _decoded(token))
+            raw = raw_request(environ, read_body(environ, self._ingest.limits.max_body))
+            return self._ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
+        except Exception as error:  # whatever it was, it is told where the answer is asked for
+            return partial(_fail, error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    raise error
+
+
+def _answer(
+    pending: Callable[[], Answered], method: str, name: str, begun: float, start_response: StartResponse
+) -> Iterator[bytes]:
+    facts: dict[str, Any] = {"method": method, "source": name if _NAME.fullmatch(name) else "?"}
+    reply = _reply(pending, facts)
+    ms = round((time.perf_counter() - begun) * 1000, 1)
+    log = structlog.get_logger()
+    (log.info if reply.status < 400 else log.warning)("callback", **facts, status=reply.status, ms=ms)
+    lengths = ("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))
+    start_response(status_line(reply.status), [*lengths, *reply.headers])
+    yield b"" if method == "HEAD" else reply.body
+
+
+def _reply(pending: Callable[[], Answered], facts: dict[str, Any]) -> Reply:
     try:
-        source = ingest.find(name, token)
-        raw = raw_request(request.environ, read_body(request.environ, ingest.limits.max_body))
-        answered = ingest.receive(source, raw, address_of(request.remote_addr))
+        answered = pending()
     except Refused as refusal:
         facts["reason"] = refusal.reason
         return _refused(refusal)
     except StoreUnavailable as error:
         facts["reason"] = str(error)
-        return _terse(503, {"Retry-After": str(RETRY_AFTER)})
-    return _reply(answered, facts)
+        return terse(503, ("Retry-After", str(RETRY_AFTER)))
+    except Exception as error:  # the one place: a bug is a 500, and its line holds nothing of the request
+        tell_bug(facts["method"], error)
+        return terse(500)
+    if answered.accepted is not None:
+        facts |= {"event_id": answered.accepted.event_id, "new": answered.accepted.new}
+    return answered.reply
 
 
 def raw_request(environ: dict[str, Any], body: bytes) -> RawRequest:
@@ -70,6 +107,7 @@ def _headers(environ: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from ((name, environ[key]) for name, key in own if environ.get(key))
 
 
+@lru_cache(1024)
 def address_of(remote: str | None) -> str:
     """The sender's address; an IPv4 one behind an IPv6 socket is itself again."""
     try:
@@ -80,23 +118,15 @@ def address_of(remote: str | None) -> str:
     return str(mapped or address)
 
 
-def _reply(answered: Answered, facts: dict[str, Any]) -> Response:
-    if answered.accepted is not None:
-        facts |= {"event_id": answered.accepted.event_id, "new": answered.accepted.new}
-    reply = answered.reply
-    response = Response(reply.body, reply.status, content_type=reply.content_type)
-    response.headers.extend(list(reply.headers))
-    return response
+def _decoded(text: str) -> str:
+    """WSGI hands the bytes of a path as latin-1."""
+    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
 
 
-def _refused(refusal: Refused) -> Response:
-    headers = {"Retry-After": str(round(refusal.after))} if isinstance(refusal, TooManyRefusals) else {}
+def _refused(refusal: Refused) -> Reply:
+    headers = [("Retry-After", str(round(refusal.after)))] if isinstance(refusal, TooManyRefusals) else []
     if refusal.status == 405:
-        headers["Allow"] = "POST"
+        headers.append(("Allow", "POST"))
     if refusal.status in (400, 408, 413):
-        headers["Connection"] = "close"
-    return _terse(refusal.status, headers)
-
-
-def _terse(status: int, headers: dict[str, str]) -> Response:
-    return Response(words(status), status, headers, content_type=CONTENT_TYPE)
+        headers.append(("Connection", "close"))
+    return terse(refusal.status, *headers)
