@@ -4,7 +4,6 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from ipaddress import ip_address
 
 import structlog
@@ -20,7 +19,7 @@ from ..core.errors import (
     WrongMethod,
 )
 from ..core.ids import digest, fingerprint, new_id
-from ..core.ports import Clock, Store
+from ..core.ports import Clock, Pending, Store
 from ..core.settings import Secret
 from ..core.types import RawRequest, Reply
 from ..core.work import Accepted, NewEvent, RefusedCallback
@@ -52,6 +51,9 @@ class Answered:
     accepted: Accepted | None = None
 
 
+Begun = Answered | Callable[[], Answered]
+
+
 class Ingest:
     """Answers callbacks. A 2xx leaves only after the event is committed."""
 
@@ -74,21 +76,22 @@ class Ingest:
 
     def receive(self, source: Source, request: RawRequest, address: str) -> Answered:
         """The answer to a callback. Raises Refused or StoreUnavailable; the caller turns them into a status."""
-        return self.begin(source, request, address)()
+        begun = self.begin(source, request, address)
+        return begun if isinstance(begun, Answered) else begun()
 
-    def begin(self, source: Source, request: RawRequest, address: str) -> Callable[[], Answered]:
-        """Judges the callback and hands it to the store, without waiting. What is returned waits for the commit and
-        is `receive`: whoever has several callbacks begins them all before it waits, so that they share one."""
+    def begin(self, source: Source, request: RawRequest, address: str) -> Begun:
+        """Judges the callback and hands it to the store, without waiting: the answer, where it is known already, else
+        what waits for the commit and ends like `receive`. Whoever has several begins them all before it waits."""
         try:
             _check_address(source, address)
             return self._begin(source, request)
         except Refused as refusal:
             return self._refuse(source, request, address, refusal)
 
-    def _begin(self, source: Source, request: RawRequest) -> Callable[[], Answered]:
+    def _begin(self, source: Source, request: RawRequest) -> Begun:
         challenge = source.provider.challenge(request)
         if challenge is not None:
-            return partial(Answered, reply=challenge)
+            return Answered(reply=challenge)
         now = self._clock()
         event = judge(source, request, now, self.limits.max_body)
         if event.hint and not self._hints.allows(source.name, now):
@@ -104,27 +107,24 @@ class Ingest:
 
         return answer
 
-    def _refuse(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Callable[[], Answered]:
+    def _refuse(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Begun:
         kept = self._keep(source, request, address, refusal)
-        allowed = self._refusals.allows(address, self._clock())
+        if not self._refusals.allows(address, self._clock()):
+            refusal = TooManyRefusals("too_many_refused")
+        if kept is None:
+            raise refusal
 
         def answer() -> Answered:
-            kept()
-            if not allowed:
-                raise TooManyRefusals("too_many_refused") from refusal
+            _wait_for(kept, source)
             raise refusal
 
         return answer
 
-    def _keep(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Callable[[], None]:
-        """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk.
-
-        What is returned waits for that. A store that cannot take it changes nothing of the refusal.
-        """
-        if isinstance(refusal, TooManyRefusals | WrongMethod) or not self._refusals.allows(
-            f"kept {address}", self._clock()
-        ):
-            return lambda: None
+    def _keep(self, source: Source, request: RawRequest, address: str, refusal: Refused) -> Pending[None] | None:
+        """Refused callbacks are kept, masked, as far as the address behaves: a flood must not wear the disk."""
+        unkept = isinstance(refusal, TooManyRefusals | WrongMethod)
+        if unkept or not self._refusals.allows(f"kept {address}", self._clock()):
+            return None
         refused = RefusedCallback(
             source=source.name,
             status=refusal.status,
@@ -132,15 +132,15 @@ class Ingest:
             address=address,
             request=masked(source, request),
         )
-        pending = self._store.refusing(refused, self.limits.keep_refused, self.limits.accept_timeout)
+        return self._store.refusing(refused, self.limits.keep_refused, self.limits.accept_timeout)
 
-        def kept() -> None:
-            try:
-                pending.wait()
-            except StoreUnavailable as error:
-                structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
 
-        return kept
+def _wait_for(kept: Pending[None], source: Source) -> None:
+    """A store that cannot take it changes nothing of the refusal."""
+    try:
+        kept.wait()
+    except StoreUnavailable as error:
+        structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
 
 
 def judge(source: Source, request: RawRequest, now: float, max_body: int) -> NewEvent:

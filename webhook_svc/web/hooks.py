@@ -10,13 +10,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import structlog
 
 from ..core.errors import Refused, StoreUnavailable, TooManyRefusals
 from ..core.types import RawRequest, Reply
-from ..pipeline.ingest import Answered, Ingest
+from ..pipeline.ingest import Answered, Begun, Ingest
 from .body import read_body
 from .terse import RETRY_AFTER, status_line, tell_bug, terse
 
@@ -41,51 +41,54 @@ class Hooks:
         place = _PLACE.fullmatch(environ["PATH_INFO"])
         if place is None:
             return self._beyond(environ, start_response)
-        begun = time.perf_counter()
-        pending = self._begin(environ, place[1], place[2] or "")
-        return _answer(pending, environ["REQUEST_METHOD"], place[1], begun, start_response)
-
-    def _begin(self, environ: dict[str, Any], name: str, token: str) -> Callable[[], Answered]:
+        tell = partial(_tell, environ["REQUEST_METHOD"], place[1], time.perf_counter(), start_response)
         try:
-            source = self._ingest.find(name, _decoded(token))
-            raw = raw_request(environ, read_body(environ, self._ingest.limits.max_body))
-            return self._ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
-        except Exception as error:  # whatever it was, it is told where the answer is asked for
-            return partial(_fail, error)
+            begun = self._begin(environ, place[1], place[2] or "")
+        except Exception as error:  # whatever it was, the sender is told
+            return [tell(error)]
+        return [tell(begun)] if isinstance(begun, Answered) else _later(begun, tell)
+
+    def _begin(self, environ: dict[str, Any], name: str, token: str) -> Begun:
+        source = self._ingest.find(name, _decoded(token))
+        raw = raw_request(environ, read_body(environ, self._ingest.limits.max_body))
+        return self._ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
 
 
-def _fail(error: Exception) -> NoReturn:
-    raise error
+def _later(pending: Callable[[], Answered], tell: Callable[[Answered | Exception], bytes]) -> Iterator[bytes]:
+    try:
+        outcome: Answered | Exception = pending()
+    except Exception as error:  # likewise
+        outcome = error
+    yield tell(outcome)
 
 
-def _answer(
-    pending: Callable[[], Answered], method: str, name: str, begun: float, start_response: StartResponse
-) -> Iterator[bytes]:
+def _tell(method: str, name: str, begun: float, start_response: StartResponse, outcome: Answered | Exception) -> bytes:
+    """Writes the line about it and begins the answer, whose body it returns."""
     facts: dict[str, Any] = {"method": method, "source": name if _NAME.fullmatch(name) else "?"}
-    reply = _reply(pending, facts)
+    reply = _reply(outcome, facts)
     ms = round((time.perf_counter() - begun) * 1000, 1)
     log = structlog.get_logger()
     (log.info if reply.status < 400 else log.warning)("callback", **facts, status=reply.status, ms=ms)
     lengths = ("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))
     start_response(status_line(reply.status), [*lengths, *reply.headers])
-    yield b"" if method == "HEAD" else reply.body
+    return b"" if method == "HEAD" else reply.body
 
 
-def _reply(pending: Callable[[], Answered], facts: dict[str, Any]) -> Reply:
-    try:
-        answered = pending()
-    except Refused as refusal:
-        facts["reason"] = refusal.reason
-        return _refused(refusal)
-    except StoreUnavailable as error:
-        facts["reason"] = str(error)
-        return terse(503, ("Retry-After", str(RETRY_AFTER)))
-    except Exception as error:  # the one place: a bug is a 500, and its line holds nothing of the request
-        tell_bug(facts["method"], error)
-        return terse(500)
-    if answered.accepted is not None:
-        facts |= {"event_id": answered.accepted.event_id, "new": answered.accepted.new}
-    return answered.reply
+def _reply(outcome: Answered | Exception, facts: dict[str, Any]) -> Reply:
+    match outcome:
+        case Answered(reply=reply, accepted=accepted):
+            if accepted is not None:
+                facts |= {"event_id": accepted.event_id, "new": accepted.new}
+            return reply
+        case Refused():
+            facts["reason"] = outcome.reason
+            return _refused(outcome)
+        case StoreUnavailable():
+            facts["reason"] = str(outcome)
+            return terse(503, ("Retry-After", str(RETRY_AFTER)))
+        case _:
+            tell_bug(facts["method"], outcome)
+            return terse(500)
 
 
 def raw_request(environ: dict[str, Any], body: bytes) -> RawRequest:

@@ -1,4 +1,5 @@
-"""gunicorn's threaded worker, except that a request takes a thread only when all of it has arrived.
+"""gunicorn's threaded worker, except that a request takes a thread only when all of it has arrived, and that callbacks
+which have arrived by the same time share one.
 
 Slow senders wait in the event loop, where hundreds of them cost no more than their bytes; so does whoever is slow to
 hang up. Nothing of a request is printed: gunicorn's own lines about bad ones hold the path, the query and headers.
@@ -13,25 +14,25 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any, ClassVar, Final
 
-from gunicorn.http import errors, get_parser
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.http import get_parser
+from gunicorn.workers.gthread import TConn
 
 from ..core.errors import BodyTooSlow, Refused, StoreUnavailable
 from .arrival import Arrival
+from .exchange import ExchangeWorker
 from .terse import RETRY_AFTER, raw_answer
+from .together import Together
 
 _RECEIVED: Final = 256 * 1024
 _SMALL: Final = 64 * 1024
 _HANG_UP: Final = 5.0
+_LINGER: Final = 2.0  # as gunicorn does for connections that are idle when it stops
 _CROWDED: Final = 0.8
+_MOST_TOGETHER: Final = 64
+_HELD_UP: Final = 0.02
+"""Seconds after which a thread that begins requests is held up by one of them, and another takes the rest."""
+
 _TARGET: Final = re.compile(rb"(?:\r\n)?([A-Z]{3,20}) \S*?/hooks/([a-z0-9][a-z0-9_-]{0,62})[/? ]")
-_STATUSES: Final[dict[type, int]] = {
-    errors.LimitRequestLine: 414,
-    errors.LimitRequestHeaders: 431,
-    errors.UnsupportedTransferCoding: 501,
-    errors.ExpectationFailed: 417,
-}
-"""Whatever else the parser refuses is a 400."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +49,8 @@ def patient(patience: Patience) -> type:
     return type("PatientWorker", (PatientWorker,), {"patience": patience})
 
 
-class PatientWorker(ThreadWorker):
-    """All of its own methods but `handle…` run on the event loop's thread and never block."""
+class PatientWorker(ExchangeWorker):
+    """Its methods run on the event loop's thread and never block."""
 
     patience: ClassVar[Patience]
 
@@ -60,6 +61,8 @@ class PatientWorker(ThreadWorker):
         self._rests: dict[TConn, bytes] = {}  # what came behind a request that is being answered
         self._sizes: dict[TConn, int] = {}
         self._held = 0
+        self._callbacks: list[TConn] = []  # whole since the last look at the poller
+        self._working = 0  # threads
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -97,7 +100,7 @@ class PatientWorker(ThreadWorker):
             self._arriving[conn] = arrival
             self.poller.register(conn.sock, EVENT_READ, partial(self._receive, conn, arrival))
         if arrival.wants_continue():
-            self._send(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(conn.sock, b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _serve(self, conn: TConn, arrival: Arrival) -> None:
         """To a thread, whose parser reads what is here and finds the end of the connection behind it."""
@@ -107,9 +110,32 @@ class PatientWorker(ThreadWorker):
             return
         if rest := arrival.rest():
             self._rests[conn] = rest
-        conn.initialized = True
         conn.parser = get_parser(self.cfg, arrival.pieces(), conn.client)
-        super().enqueue_req(conn)
+        if len(arrival) <= _SMALL and not rest and _TARGET.match(arrival.beginning):
+            self._callbacks.append(conn)
+        else:
+            conn.sock.setblocking(True)
+            self._give(Together([(conn, self.exchange(conn))]))
+
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        super().wait_for_and_dispatch_events(timeout)
+        while self._callbacks:
+            ready, self._callbacks = self._callbacks[:_MOST_TOGETHER], self._callbacks[_MOST_TOGETHER:]
+            self._give_together(ready)
+
+    def _give_together(self, conns: list[TConn]) -> None:
+        """Their sockets stay as they are: a short answer that finds no room in one is not being read.
+
+        While a thread begins them this one waits: two that both compute only take turns at hindering each other.
+        """
+        together = Together((conn, self.exchange(conn)) for conn in conns)
+        self._give(together)
+        while not together.all_begun.wait(_HELD_UP) and self._working < self.cfg.threads:
+            self._give(together)
+
+    def _give(self, together: Together[TConn]) -> None:
+        self._working += 1
+        self.tpool.submit(together.work).add_done_callback(partial(self.method_queue.defer, self._worked))
 
     def _refuse(self, conn: TConn, arrival: Arrival, why: Refused | StoreUnavailable) -> None:
         status, reason = (why.status, why.reason) if isinstance(why, Refused) else (503, str(why))
@@ -117,8 +143,8 @@ class PatientWorker(ThreadWorker):
         found = _TARGET.match(arrival.beginning)
         method, source = (found[1].decode(), found[2].decode()) if found else ("", "")
         ms = round((time.monotonic() - arrival.since) * 1000, 1)
-        self._tell(status, reason, method=method, source=source, ms=ms)
-        self._send(conn, raw_answer(status, {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}))
+        self.tell(status, reason, method=method, source=source, ms=ms)
+        self.send(conn.sock, raw_answer(status, {"Retry-After": str(RETRY_AFTER)} if status == 503 else {}))
         self._hang_up(conn)
 
     def _weigh(self, conn: TConn, size: int) -> None:
@@ -138,16 +164,28 @@ class PatientWorker(ThreadWorker):
 
     # --- answered -------------------------------------------------------------------------------------------------
 
-    def finish_request(self, conn: TConn, fs: "Future[bool]") -> None:
+    def _worked(self, done: "Future[list[tuple[TConn, bool]]]") -> None:
+        self._working -= 1
+        for conn, kept in done.result():
+            self._answered(conn, kept)
+
+    def _answered(self, conn: TConn, kept: bool) -> None:
         self._lighten(conn)
-        unreader = getattr(conn.parser, "unreader", None)
-        agreed = unreader and not unreader.buf.getvalue()  # on where the request ends, the parser and we
-        if fs.cancelled() or fs.exception() or not fs.result() or not agreed:
+        parser: Any = conn.parser
+        agreed = not parser.unreader.buf.getvalue()  # on where the request ends, the parser and we
+        if not (kept and agreed):
             self._hang_up(conn)
         elif conn in self._rests:
             self.enqueue_req(conn)
         else:
-            super().finish_request(conn, fs)
+            self._keep(conn)
+
+    def _keep(self, conn: TConn) -> None:
+        conn.sock.setblocking(False)
+        keep = self.cfg.keepalive
+        conn.timeout = time.monotonic() + (keep if self.alive else min(keep, _LINGER))
+        self.keepalived_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_client_socket_readable, conn))
 
     def _hang_up(self, conn: TConn) -> None:
         """Closing while bytes still come would destroy the answer on its way: the sender gets a while to finish."""
@@ -218,32 +256,3 @@ class PatientWorker(ThreadWorker):
         else:
             self._forget(conn)
             self._close(conn)
-
-    # --- on a request's thread ------------------------------------------------------------------------------------
-
-    def handle_request(self, req: Any, conn: TConn) -> bool:
-        """WSGI joins repeated headers with a comma; the application finds them as they came beside the body."""
-        req.body.headers = req.headers
-        return bool(super().handle_request(req, conn))
-
-    def handle_error(self, req: Any, client: socket.socket, _addr: Any, exc: BaseException) -> None:
-        """The parser refused it, or the application failed before it answered."""
-        ours = not isinstance(exc, errors.ParseException) or type(exc).__name__.startswith("InvalidResponse")
-        status = 500 if ours else _STATUSES.get(type(exc), 400)
-        self._tell(status, type(exc).__name__, method=getattr(req, "method", None) or "")
-        try:
-            client.send(raw_answer(status))
-        except OSError as error:
-            self.log.debug("The sender of a refused request is gone: %s", type(error).__name__)
-
-    def _tell(self, status: int, reason: str, **facts: Any) -> None:
-        """A line like those of the web layer, through the logger that every gunicorn configuration has."""
-        tell = self.log.error if status == 500 else self.log.warning
-        tell("callback", extra={"status": status, "reason": reason, **facts})
-
-    def _send(self, conn: TConn, data: bytes) -> None:
-        """A few bytes, which the system's buffer takes at once, or nobody reads them anyway."""
-        try:
-            conn.sock.send(data)
-        except OSError as error:
-            self.log.debug("A sender is gone: %s", type(error).__name__)
