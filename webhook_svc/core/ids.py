@@ -5,6 +5,8 @@ import secrets
 from collections.abc import Callable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 
 RandomBits = Callable[[int], int]
 
@@ -12,7 +14,7 @@ RandomBits = Callable[[int], int]
 def new_id(prefix: str, now: float, random_bits: RandomBits = secrets.randbits) -> str:
     """`evt_01k…`: 48 bits of milliseconds and 80 bits of chance in Crockford's base 32, so that ids sort by time."""
     number = (int(now * 1000) & (2**48 - 1)) << 80 | random_bits(80)
-    return prefix + "_" + "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def digest(*parts: bytes | str) -> bytes:
@@ -35,5 +37,7 @@ def fingerprint(secret: str) -> str:
 
 def storable(text: str, limit: int = 1000) -> str:
     """Foreign text as a database takes it: no NUL, no lone surrogate, not endless."""
+    if text.isascii() and "\x00" not in text and len(text) <= limit:
+        return text
     clean = text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\u0000")
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

@@ -13,10 +13,19 @@ from ..core.work import Accepted, NewEvent, RefusedCallback
 from .codec import dump_request
 from .engine import Tx
 from .jobs import insert_jobs
+from .prepared import inserting
 from .tables import event, job, payload, refused, signing, signing_event
 
 REQUEUE_INTERVAL = 60.0
 """Seconds between two runs of the parse of an event that came to nothing, however many copies of it arrive."""
+
+_EVENTS = inserting(
+    event,
+    *("id", "key", "source", "state", "delivery_id", "verified_by", "hint", "size", "received", "queued"),
+    unless=("key",),
+    returning=("key", "id"),
+)
+_PAYLOADS = inserting(payload, "event_id", "request", "body", "received", unless=("event_id",))
 
 _BODY_KEPT = 64 * 1024
 _HEADERS_KEPT, _TEXT_KEPT = 100, 4096
@@ -31,7 +40,7 @@ def accept(tx: Tx, items: Sequence[NewEvent]) -> list[Accepted]:
     inserted = _insert_events(tx, ordered)
     new = [item for item in ordered if item.key in inserted]
     if new:
-        _insert_payloads(tx, new)
+        _PAYLOADS.run(tx.driver, [_payload_row(tx, item.id, item) for item in new])
         insert_jobs(tx, Stage.PARSE, [(source_lane(item.source), item.id) for item in new])
     known = {key: inserted.get(key) or _id_of(tx, key) for key in fresh}
     new_ids = {item.id for item in new}
@@ -75,7 +84,7 @@ def _shortened(request: RawRequest) -> RawRequest:
 
 
 def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
-    statement = on_conflict_nothing(tx, event, "key").returning(event.c.key, event.c.id)
+    """The ids of those that were not there, by key."""
     rows = [
         {
             "id": item.id,
@@ -91,12 +100,7 @@ def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
         }
         for item in items
     ]
-    return {bytes(row.key): row.id for row in tx.connection.execute(statement, rows)}
-
-
-def _insert_payloads(tx: Tx, items: Sequence[NewEvent]) -> None:
-    statement = payload.insert().returning(payload.c.event_id)  # one statement, as for the jobs
-    tx.connection.execute(statement, [_payload_row(tx, item.id, item) for item in items])
+    return {bytes(row.key): row.id for row in _EVENTS.all(tx.driver, rows)}
 
 
 def _payload_row(tx: Tx, event_id: str, item: NewEvent) -> dict[str, Any]:
@@ -122,8 +126,7 @@ def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:
     if last is not None:
         due = max(tx.now, last + REQUEUE_INTERVAL)
         tx.connection.execute(event.update().where(event.c.id == event_id).values(state="accepted", queued=due))
-        bytes_again = on_conflict_nothing(tx, payload, "event_id")
-        tx.connection.execute(bytes_again, _payload_row(tx, event_id, copy))
+        _PAYLOADS.run(tx.driver, [_payload_row(tx, event_id, copy)])
         insert_jobs(tx, Stage.PARSE, [(source_lane(copy.source), event_id)], delay=due - tx.now)
 
 

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from ..core.types import DocumentRef, Part, RawRequest, Receipt
 from ..core.work import NewDelivery
 
+_COMPACT: Final = json.JSONEncoder(separators=(",", ":"))
+
 
 def dump(value: Any) -> str:
     """ASCII JSON: `\\u0000` and lone surrogates are escapes, so every database stores and returns them."""
-    return json.dumps(value, separators=(",", ":"))
+    return _COMPACT.encode(value)
 
 
 def dump_request(request: RawRequest) -> str:

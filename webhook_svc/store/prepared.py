@@ -62,6 +62,10 @@ class Prepared:
         """How many rows it changed. Not for a statement that returns some."""
         return int(self._text(driver).execute(driver, values).rowcount)
 
+    def run_each(self, driver: Any, rows: Sequence[Values]) -> int:
+        """How many rows were changed by all of them. For SQLite: to a server each would be a way of its own."""
+        return self._text(driver).execute_each(driver, rows)
+
     def _text(self, driver: Any) -> "_Text":
         dialect = dialect_of(driver)
         text = self._texts.get(dialect)
@@ -92,7 +96,7 @@ class PreparedEach:
         """How many rows were changed, by a statement that returns none."""
         if self._at_once(driver, rows):
             return self._many.run(driver, **self._turned(rows))
-        return sum(self._one.run(driver, **row) for row in rows)
+        return self._one.run_each(driver, rows) if len(rows) > 1 else sum(self._one.run(driver, **row) for row in rows)
 
     def _at_once(self, driver: Any, rows: Sequence[Values]) -> bool:
         return len(rows) > 1 and dialect_of(driver) == "postgresql"
@@ -147,12 +151,24 @@ class _Text:
     def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self._sql = str(compiled)
+        for name, bind in compiled.binds.items():
+            if isinstance(bind.type, postgresql.ARRAY):  # as text every quote in it is escaped, in Python
+                self._sql = self._sql.replace(f"%({name})s", f"%({name})b")
         self._fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         self.row = _row(list(statement.exported_columns), dialect)
 
     def execute(self, driver: Any, values: dict[str, Any]) -> Any:
         """A cursor that has run it."""
         return driver.execute(self._sql, values | self._fixed if self._fixed else values)
+
+    def execute_each(self, driver: Any, rows: Sequence[Values]) -> int:
+        filled = [{**row, **self._fixed} for row in rows] if self._fixed else rows
+        cursor = driver.cursor()
+        try:
+            cursor.executemany(self._sql, filled)
+            return int(cursor.rowcount)
+        finally:
+            cursor.close()
 
 
 def _row(columns: Sequence[Any], dialect: Dialect) -> Callable[[Sequence[Any]], Row]:
