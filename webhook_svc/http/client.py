@@ -18,10 +18,10 @@ from ..core.addresses import read_address
 from ..core.errors import Permanent, Retryable
 from ..core.ports import ANSWER_LIMIT
 from ..core.settings import host_of
-from ..core.types import Answer, Request, Upload
+from ..core.types import EMPTY, Answer, Request, Upload
 from .door import Door, Resolve, Timer
 from .fates import translated
-from .wire import CHUNK, Adapter
+from .wire import CHUNK, Hop, Lines
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _AS_IT_IS: Final = ("", "identity", "none", "binary", "7bit", "8bit", "utf-8", "aws-chunked")
@@ -55,10 +55,9 @@ class HttpClient:
     ) -> None:
         self._door = Door(trusted, allow_hosts, own_ports, resolve)
         self._timer = Timer(clock, connect_timeout, read_timeout)
-        self._adapter = Adapter(self._door, self._timer, ca_file)
-        self._timeouts = connect_timeout, read_timeout
+        self._lines = Lines(self._door, self._timer, ca_file)
         self._total = total_timeout
-        self._proxies = {"http": proxy, "https": proxy} if proxy else {}
+        self._proxy = proxy
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
         self._max_redirects = max_redirects
 
@@ -82,63 +81,74 @@ class HttpClient:
             return Answer(status=raw.status, headers=_lower(raw.headers), size=size)
 
     def close(self) -> None:
-        self._adapter.close()
+        self._lines.close()
 
     @contextmanager
-    def _answered(self, request: Request) -> Iterator[tuple[str, urllib3.HTTPResponse]]:
+    def _answered(self, request: Request) -> Iterator[tuple[str, urllib3.BaseHTTPResponse]]:
         """(host, answer) after the redirects that may be followed; every hop is judged anew."""
         url, first, before = request.url, "", ""
         with self._timer.call(self._total), ExitStack() as answers:
             for _ in range(self._max_redirects + 1):
-                prepared, origin = self._prepared(request, url, first)
-                _check_redirect(before, origin)
-                host, first, before = _host(origin), first or origin, origin
-                response = self._sent(request, prepared, origin)
-                answers.callback(response.raw.close)
-                target = _redirect(prepared, response)
+                hop = self._hop(request, url, first)
+                _check_redirect(before, hop)
+                first, before = first or hop.origin, hop.origin
+                raw = self._sent(request, hop)
+                answers.callback(raw.close)
+                target = _redirect(request, hop, raw)
                 if not target:
-                    yield host, response.raw
+                    yield hop.host, raw
                     return
-                _drain(host, response.raw)
+                _drain(hop.host, raw)
                 url = target
-        raise Permanent(f"{host}: more than {self._max_redirects} redirects")
+        raise Permanent(f"{hop.host}: more than {self._max_redirects} redirects")
 
-    def _prepared(self, request: Request, url: str, first: str) -> tuple[requests.PreparedRequest, str]:
-        """The request for this hop and its origin. What is judged is the address as requests will read it."""
-        body, kind = _payload(request)
+    def _hop(self, request: Request, url: str, first: str) -> Hop:
+        """What is judged is the address as requests reads it."""
         prepared = requests.PreparedRequest()
         with translated("the address"):
-            prepared.prepare(method=_method(request), url=url, data=body)
+            prepared.prepare_url(url, None)
             origin = _origin(prepared.url or "")
         headers, auth = _checked(request.headers), _checked(request.auth)
         if first and origin != first:
             # Whoever sent us here chose the address: not even a trusted host gets credentials by its word.
             headers, auth = {name: value for name, value in headers.items() if name.lower().startswith("accept")}, {}
-        prepared.headers.update({**self._headers, **kind, **headers})
-        if self._door.trusts(origin):
-            prepared.headers.update(auth)
-        return prepared, origin
+        trusted = self._door.trusts(origin)
+        scheme, _, place = origin.partition("://")
+        host, _, port = place.rpartition(":")
+        return Hop(
+            url=prepared.url or "",
+            target=prepared.path_url,
+            origin=origin,
+            scheme=scheme,
+            host=host,
+            port=int(port),
+            trusted=trusted,
+            method=_method(request),
+            headers=_merged(self._headers, _kind(request), headers, auth if trusted else EMPTY),
+        )
 
-    def _sent(self, request: Request, prepared: requests.PreparedRequest, origin: str) -> requests.Response:
-        with ExitStack() as files, translated(_host(origin)):
+    def _sent(self, request: Request, hop: Hop) -> urllib3.BaseHTTPResponse:
+        with ExitStack() as files, translated(hop.host):
+            body: bytes | _Sized | None
             if upload := _upload(request):
-                prepared.headers["Content-Length"] = str(upload.size)
-                prepared.body = _Sized(files.enter_context(upload.open()), upload.size)  # type: ignore[assignment]
+                body = _Sized(files.enter_context(upload.open()), upload.size)
+                hop.headers["Content-Length"] = str(upload.size)
+            else:
+                body = _content(request)
             self._timer.opened = False
             try:
-                return self._exchange(prepared, origin)
-            except requests.ConnectionError:
+                return self._exchange(hop, body)
+            except (urllib3.exceptions.ProtocolError, urllib3.exceptions.SSLError):
                 # A server may close an idle connection just as it is used again: asking anew is harmless here.
-                if self._timer.opened or prepared.method not in _SAFE_METHODS or prepared.body:
+                if self._timer.opened or not _asks(request):
                     raise
-                return self._exchange(prepared, origin)
+                return self._exchange(hop, body)
 
-    def _exchange(self, prepared: requests.PreparedRequest, origin: str) -> requests.Response:
-        scheme, host, port = _split(origin)
-        proxies = {} if _is_loopback(host) else self._proxies
-        if proxies and not self._door.trusts(origin):
-            self._door.judged(scheme, host, port)
-        return self._adapter.send(prepared, stream=True, timeout=self._timeouts, proxies=proxies)
+    def _exchange(self, hop: Hop, body: "bytes | _Sized | None") -> urllib3.BaseHTTPResponse:
+        proxy = "" if _is_loopback(hop.host) else self._proxy
+        if proxy and not hop.trusted:
+            self._door.judged(hop.scheme, hop.host, hop.port)
+        return self._lines.ask(hop, body, proxy)
 
 
 class _Sized:
@@ -175,16 +185,6 @@ def _origin(url: str) -> str:
     return host_of(url)
 
 
-def _split(origin: str) -> tuple[str, str, int]:
-    scheme, _, place = origin.partition("://")
-    host, _, port = place.rpartition(":")
-    return scheme, host, int(port)
-
-
-def _host(origin: str) -> str:
-    return _split(origin)[1]
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or read_address(host).is_loopback
@@ -192,11 +192,20 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _payload(request: Request) -> tuple[bytes | None, Mapping[str, str]]:
+def _content(request: Request) -> bytes | None:
     if request.json is not None:
         text = json.dumps(request.json, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace"), {"Content-Type": "application/json"}
-    return (None if isinstance(request.body, Upload) or _upload(request) else request.body), {}
+        return text.encode("utf-8", "backslashreplace")
+    return request.body if isinstance(request.body, bytes) else None
+
+
+def _kind(request: Request) -> Mapping[str, str]:
+    return {} if request.json is None else {"Content-Type": "application/json"}
+
+
+def _asks(request: Request) -> bool:
+    """A question changes nothing: it may be repeated, and follow where it is led."""
+    return request.method.upper() in _SAFE_METHODS and not request.body and request.json is None
 
 
 def _upload(request: Request) -> Upload | None:
@@ -217,31 +226,38 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     return dict(headers)
 
 
+def _merged(*parts: Mapping[str, str]) -> dict[str, str]:
+    """The later wins, however it is spelt."""
+    merged = {name.lower(): (name, value) for part in parts for name, value in part.items()}
+    return dict(merged.values())
+
+
 # --- answers ------------------------------------------------------------------------------------------------------
 
 
-def _redirect(prepared: requests.PreparedRequest, response: requests.Response) -> str:
+def _redirect(request: Request, hop: Hop, raw: urllib3.BaseHTTPResponse) -> str:
     """Where the answer sends us, "" if nowhere. Only questions follow: a POST or PUT is answered as it stands."""
-    location = response.headers.get("location", "")
-    if response.status_code not in _REDIRECTS or prepared.method not in _SAFE_METHODS or prepared.body or not location:
+    location = raw.headers.get("location", "")
+    if raw.status not in _REDIRECTS or not location or not _asks(request):
         return ""
     with translated("the redirect"):
-        return urljoin(prepared.url or "", location.encode("latin-1").decode("utf-8", "replace"))
+        return urljoin(hop.url, location.encode("latin-1").decode("utf-8", "replace"))
 
 
-def _check_redirect(before: str, origin: str) -> None:
-    if before.startswith("https:") and origin.startswith("http:"):
-        raise Permanent(f"{_host(before)}: it redirects from https to http, where anybody can read and change the file")
+def _check_redirect(before: str, hop: Hop) -> None:
+    if before.startswith("https:") and hop.scheme == "http":
+        host = before.partition("://")[2].rpartition(":")[0]
+        raise Permanent(f"{host}: it redirects from https to http, where anybody can read and change the file")
 
 
-def _drain(host: str, raw: urllib3.HTTPResponse) -> None:
+def _drain(host: str, raw: urllib3.BaseHTTPResponse) -> None:
     """A short body is read, so that the connection can be used again."""
     if raw.length_remaining is not None and raw.length_remaining <= _DRAINED:
         with translated(host):
             raw.read(raw.length_remaining + 1, decode_content=False)
 
 
-def _is_good(raw: urllib3.HTTPResponse) -> bool:
+def _is_good(raw: urllib3.BaseHTTPResponse) -> bool:
     return 200 <= raw.status < 300
 
 
@@ -249,11 +265,11 @@ def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _whole(host: str, raw: urllib3.HTTPResponse, limit: int) -> bytes:
+def _whole(host: str, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
     return b"".join(_capped(host, raw, limit))
 
 
-def _capped(host: str, raw: urllib3.HTTPResponse, limit: int) -> Iterator[bytes]:
+def _capped(host: str, raw: urllib3.BaseHTTPResponse, limit: int) -> Iterator[bytes]:
     """The body as it is on the wire. Permanent beyond `limit`, Retryable where it is encoded or cut short."""
     encoding = raw.headers.get("content-encoding", "").strip().lower()
     if encoding not in _AS_IT_IS:
@@ -270,11 +286,11 @@ def _capped(host: str, raw: urllib3.HTTPResponse, limit: int) -> Iterator[bytes]
     raise Permanent(f"{host}: the answer is larger than {limit} bytes")
 
 
-def _type(raw: urllib3.HTTPResponse) -> str:
+def _type(raw: urllib3.BaseHTTPResponse) -> str:
     return str(raw.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def _beginning(host: str, raw: urllib3.HTTPResponse, limit: int) -> bytes:
+def _beginning(host: str, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
     """Of an error page: enough to read its reason; nothing where it is compressed, its status is what counts."""
     if raw.headers.get("content-encoding", "").strip().lower() not in _AS_IT_IS:
         return b""
@@ -282,7 +298,7 @@ def _beginning(host: str, raw: urllib3.HTTPResponse, limit: int) -> bytes:
         return raw.read(limit, decode_content=False)
 
 
-def _chunks(host: str, raw: urllib3.HTTPResponse) -> Iterator[bytes]:
+def _chunks(host: str, raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
     while True:
         with translated(host):
             chunk = raw.read(CHUNK, decode_content=False)

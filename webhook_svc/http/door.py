@@ -22,8 +22,8 @@ class Timer(threading.local):
 
     def __init__(self, clock: Callable[[], float], connect: float, read: float) -> None:
         self._clock = clock
+        self.usual = read
         self._connect = connect
-        self._read = read
         self._until = inf
         self.opened = False
 
@@ -42,7 +42,7 @@ class Timer(threading.local):
         left = self._until - self._clock()
         if left <= 0:
             raise TooLong
-        sock.settimeout(min(left, self._connect if connecting else self._read))
+        sock.settimeout(min(left, self._connect if connecting else self.usual))
         try:
             yield
         except TimeoutError:
@@ -103,8 +103,16 @@ class Door:
             raise Permanent(f"{led}: {address} is not a public address, and [http] allow_hosts does not name the host")
 
 
+class _Socket(socket.socket):
+    """Asks the system only for what is new: its time-out is set again before every act, and mostly the same."""
+
+    def settimeout(self, value: float | None) -> None:
+        if value != self.gettimeout():
+            super().settimeout(value)
+
+
 def _opened(family: int, place: tuple[Any, ...], timer: Timer) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = _Socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with timer.bounding(sock, connecting=True):

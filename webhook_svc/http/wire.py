@@ -4,6 +4,7 @@ import http.client
 import io
 import socket
 import ssl
+from dataclasses import dataclass
 from email.errors import MissingHeaderBodySeparatorDefect
 from functools import cache
 from typing import Any, ClassVar, Final
@@ -12,10 +13,14 @@ from certifi import where
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Retry
 
 from .door import Door, Timer
 
 CHUNK: Final = 256 * 1024
+
+_NEVER: Final = Retry(False)
 
 
 class _TimedReader(io.RawIOBase):
@@ -84,8 +89,26 @@ class _GuardedTls(_Guarded, HTTPSConnection):
     scheme = "https"
 
 
-class Adapter(HTTPAdapter):
-    """requests' adapter over guarded connections, with one TLS context for all of them."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One request on its way: `url` whole, `target` what of it goes to its server."""
+
+    method: str
+    url: str
+    target: str
+    origin: str
+    scheme: str
+    host: str
+    port: int
+    trusted: bool
+    headers: dict[str, str]
+
+
+class Lines(HTTPAdapter):
+    """The connection pools of requests' adapter over guarded connections, with one TLS context for all of them.
+
+    They are asked directly: `send` would read each address twice more and dress up each answer.
+    """
 
     def __init__(self, door: Door, timer: Timer, ca_file: str) -> None:
         parts = {"door": door, "timer": timer, "response_class": type("Response", (_TimedResponse,), {"timer": timer})}
@@ -94,21 +117,35 @@ class Adapter(HTTPAdapter):
             "http": type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("TlsPool", (HTTPSConnectionPool,), {"ConnectionCls": tls}),
         }
-        self._tls = _tls(ca_file)
+        self._timer = timer
+        self._options: dict[str, Any] = {"ssl_context": _tls(ca_file), "cert_reqs": "CERT_REQUIRED", "blocksize": CHUNK}
         super().__init__(pool_connections=32, pool_maxsize=64)
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._tls, blocksize=CHUNK)
+    def ask(self, hop: Hop, body: Any, proxy: str) -> BaseHTTPResponse:
+        """The answer, its body unread. Raises what urllib3 raises."""
+        manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
+        pool: HTTPConnectionPool = manager.connection_from_host(hop.host, hop.port, hop.scheme)
+        return pool.urlopen(
+            hop.method,
+            hop.url if proxy and hop.scheme == "http" else hop.target,
+            body,
+            hop.headers,
+            _NEVER,
+            redirect=False,
+            assert_same_host=False,
+            timeout=self._timer.usual,
+            preload_content=False,
+            decode_content=False,
+        )
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **options, **self._options)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **options, ssl_context=self._tls, blocksize=CHUNK)
+        manager = super().proxy_manager_for(proxy, **options, **self._options)
         manager.pool_classes_by_scheme = self._pools
         return manager
-
-    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002
-        """The context has its authorities; requests would read the whole file again for each connection."""
-        conn.cert_reqs = "CERT_REQUIRED"
 
     def close(self) -> None:
         """At once: urllib3 leaves open connections to the garbage collector."""
