@@ -145,7 +145,7 @@ class HttpClient:
                 return self._exchange(hop, body)
 
     def _exchange(self, hop: Hop, body: "bytes | _Sized | None") -> urllib3.BaseHTTPResponse:
-        proxy = "" if _is_loopback(hop.host) else self._proxy
+        proxy = self._proxy if self._proxy and not _is_loopback(hop.host) else ""
         if proxy and not hop.trusted:
             self._door.judged(hop.scheme, hop.host, hop.port)
         return self._lines.ask(hop, body, proxy)

@@ -3,7 +3,6 @@
 import http.client
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import requests
@@ -29,18 +28,21 @@ _CAUSES: Final[tuple[tuple[Kinds, str], ...]] = (
 _FOREIGN: Final = (requests.RequestException, urllib3.HTTPError, http.client.HTTPException, OSError, ValueError)
 
 
-@contextmanager
-def translated(host: str) -> Iterator[None]:
+class translated:  # noqa: N801 - read as a sentence, and no generator: it stands around every chunk
     """Foreign exceptions become ours: Permanent for an address that is none, Retryable for all that a network does.
 
     Their texts hold paths and queries, so only the cause is named, and they are not chained.
     """
-    try:
-        yield
-    except WebhookError:
-        raise
-    except _FOREIGN as error:
-        raise _fate(host, error) from None
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _FOREIGN) and not isinstance(error, WebhookError):
+            raise _fate(self._host, error) from None
 
 
 def _fate(host: str, foreign: BaseException) -> WebhookError:
