@@ -115,6 +115,7 @@ class Worker:
         self._ended = threading.Event()
         self._log = structlog.get_logger().bind(worker=runner.worker)
         self._swept = self._attended = -float("inf")
+        self._began = monotonic()
         self._stuck: list[str] = []
 
     def stop(self) -> None:
@@ -165,6 +166,7 @@ class Worker:
             total=room,
             lease=self._pace.lease,
             idle=not running,
+            suspects=self._turn_of_suspects(),
         )
         claims = self._store.claim(wish)
         for lane in claims.probing:
@@ -172,6 +174,11 @@ class Worker:
         for job in claims.jobs:
             self._start(job)
         return bool(claims.jobs)
+
+    def _turn_of_suspects(self) -> bool:
+        """They run alone, so that nothing else moves meanwhile: a lease is theirs, and one everybody else's. A new
+        process begins with everybody else, for it may follow one that a suspect killed."""
+        return bool((self._monotonic() - self._began) // self._pace.lease % 2)
 
     def _start(self, job: Job) -> None:
         self._running.add(job, self._monotonic())

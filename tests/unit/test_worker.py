@@ -1,6 +1,8 @@
 """A worker keeps to its slots, serves every lane, and makes way for another process where a job never ends."""
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -65,12 +67,19 @@ class Store:
 Run = Callable[[Job, Callable[[], Mapping[str, int]]], tuple[Job, ...]]
 
 
-def made(store: Store, run: Run, lanes: Mapping[str, int], **pace: float) -> Worker:
+def made(
+    store: Store,
+    run: Run,
+    lanes: Mapping[str, int],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    **pace: float,
+) -> Worker:
     sweep: Any = SimpleNamespace(sweep=dict, clean=lambda _stopped: {}, every=60.0)
     runner: Any = SimpleNamespace(worker="w1", run=run)
     port: Any = store
     chosen: Any = {"concurrency": 4, "lease": 0.05, "poll": 0.01, "drain": 0.1, **pace}
-    return Worker(port, runner, sweep, lanes, Pace(**chosen))
+    return Worker(port, runner, sweep, lanes, Pace(**chosen), monotonic=monotonic)
 
 
 @pytest.fixture
@@ -185,6 +194,21 @@ def test_the_lane_that_runs_least_is_asked_for_first() -> None:
     running.add(job(1, "source:a"), 0.0)
 
     assert ["source:b", "sink:a", "source:a"] == list(running.free({"source:a": 8, "source:b": 8, "sink:a": 8}))
+
+
+def test_what_may_kill_gets_every_other_lease_and_a_new_process_begins_with_everybody_else() -> None:
+    store = Store()
+    ticks = itertools.count()
+
+    def tick() -> float:
+        if len(store.wishes) == 200:
+            worker.stop()
+        return next(ticks) * 0.01
+
+    worker = made(store, held(threading.Event()), {"sink:a": 1}, monotonic=tick)
+    worker.run()
+    turns = [turn for turn, _ in itertools.groupby(wish.suspects for wish in store.wishes)]
+    assert [False, True, False, True] == turns[:4]
 
 
 def test_a_promised_slot_is_out_of_everybody_elses_reach() -> None:

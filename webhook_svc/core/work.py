@@ -48,13 +48,18 @@ class RefusedCallback:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a worker could take: free slots per lane, `total` over all; `idle` if it runs nothing at all."""
+    """What a worker could take: free slots per lane, `total` over all; `idle` if it runs nothing at all.
+
+    `suspects` is true while it is the turn of jobs that may kill their worker: else it takes one only where nothing
+    else is due.
+    """
 
     worker: str
     lanes: Mapping[str, int]
     total: int
     lease: float
     idle: bool
+    suspects: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

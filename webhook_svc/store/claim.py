@@ -1,6 +1,6 @@
 """Who works on what: claims, leases, and what becomes of a claim whose worker died."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -87,21 +87,27 @@ def _claim(tx: Tx, wish: Wish) -> Claims:
 
 
 def _taken(tx: Tx, wish: Wish, doors: lanes.Doors) -> list[Job]:
-    """A suspect runs alone in its process: an idle worker takes one and nothing beside it, a busy one takes nothing
-    until it is idle."""
+    """A suspect runs alone in its process: in its turn an idle worker takes one and nothing beside it, a busy one takes
+    nothing until it is idle."""
     free = doors.slots(wish.lanes)
-    if _due(tx.connection, "suspect", [lane for lane in wish.lanes if not doors.shut(lane)], tx.now):
-        if not wish.idle:
-            return []
-        for lane in free:
-            suspects = take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease)
-            if suspects:
-                return suspects
+    if wish.suspects and _due(tx.connection, "suspect", [lane for lane in wish.lanes if not doors.shut(lane)], tx.now):
+        return (_suspect(tx, wish, free) or _waiting(tx, wish, free, doors.ajar)) if wish.idle else []
+    return _waiting(tx, wish, free, doors.ajar) or (_suspect(tx, wish, free) if wish.idle else [])
+
+
+def _suspect(tx: Tx, wish: Wish, free: Iterable[str]) -> list[Job]:
+    for lane in free:
+        if taken := take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease):
+            return taken
+    return []
+
+
+def _waiting(tx: Tx, wish: Wish, free: Mapping[str, int], ajar: frozenset[str]) -> list[Job]:
     jobs: list[Job] = []
     for lane, slots in free.items():
         room = min(slots, wish.total - len(jobs))
         if room > 0:
-            which = lanes.candidate(tx, lane) if lane in doors.ajar else job.c.lane == lane
+            which = lanes.candidate(tx, lane) if lane in ajar else job.c.lane == lane
             jobs += take(tx, "waiting", which, room, wish.worker, wish.lease)
     return jobs
 

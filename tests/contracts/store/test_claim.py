@@ -170,6 +170,14 @@ def test_a_suspect_makes_a_busy_worker_drain_and_runs_alone_in_an_idle_one(life:
     assert [False] == [one.alone for one in life.claim(worker="w2").jobs]
 
 
+def test_in_the_turn_of_everybody_else_a_suspect_is_taken_where_nothing_else_is_due(life: Any) -> None:
+    _suspect(life)
+    life.fresh()
+    assert [False] == [one.alone for one in life.claim(suspects=False).jobs]
+    assert () == life.claim(suspects=False, idle=False).jobs
+    assert [True] == [one.alone for one in life.claim(suspects=False).jobs]
+
+
 def test_a_job_is_buried_after_three_expiries_alone_and_no_sooner(life: Any) -> None:
     _suspect(life)
     for _ in range(2):
