@@ -1,12 +1,13 @@
 """The loop: claim what there are slots for, run it on threads, renew leases, sweep, and drain when told to stop."""
 
+import itertools
 import os
 import platform
 import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -47,11 +48,14 @@ class Running:
 
     jobs: dict[str, tuple[Job, float]] = field(default_factory=dict)
     promised: Counter[str] = field(default_factory=Counter)
+    claimed: dict[str, int] = field(default_factory=dict)
+    turns: Iterator[int] = field(default_factory=itertools.count)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, job: Job, since: float) -> None:
         with self.lock:
             self.jobs[job.id] = (job, since)
+            self.claimed[job.lane] = next(self.turns)
 
     def remove(self, job: Job) -> None:
         with self.lock:
@@ -62,9 +66,21 @@ class Running:
             return list(self.jobs.values())
 
     def free(self, lanes: Mapping[str, int]) -> dict[str, int]:
-        """Slots by lane; the lane that runs least comes first, so that none is served last for ever."""
+        """Slots by lane; the lane that runs least comes first, of several the one that was served longest ago, so that
+        none is served last for ever."""
         with self.lock:
             return self._free(lanes)
+
+    def share(self, lanes: Mapping[str, int], concurrency: int) -> tuple[dict[str, int], int]:
+        """Slots by lane as in `free`, and how many may be taken of all. The last quarter of the process is kept for
+        lanes that run nothing: those that hang take the others' time, but never all of it."""
+        with self.lock:
+            room = concurrency - len(self.jobs)
+            busy = {job.lane for job, _ in self.jobs.values()}
+            free = self._free(lanes)
+        idle = {lane: min(slots, 1) for lane, slots in free.items() if lane not in busy}
+        kept = min(len(idle), concurrency // 4)
+        return (free, room - kept) if room > kept else (idle, room)
 
     def promise(self, lanes: Mapping[str, int]) -> dict[str, int]:
         """One slot of each of these lanes that has one, out of everybody else's reach until `redeem`."""
@@ -79,7 +95,7 @@ class Running:
 
     def _free(self, lanes: Mapping[str, int]) -> dict[str, int]:
         taken = Counter(job.lane for job, _ in self.jobs.values())
-        by_load = sorted(lanes.items(), key=lambda lane: taken[lane[0]])
+        by_load = sorted(lanes.items(), key=lambda lane: (taken[lane[0]], self.claimed.get(lane[0], -1)))
         return {lane: max(slots - taken[lane] - self.promised[lane], 0) for lane, slots in by_load}
 
 
@@ -157,13 +173,13 @@ class Worker:
     def _claim(self) -> bool:
         """Was anything claimed? Beside a job that may kill its worker, nothing is."""
         running = [job for job, _ in self._running.all()]
-        room = self._pace.concurrency - len(running)
-        if room <= 0 or any(job.alone for job in running):
+        lanes, total = self._running.share(self._lanes, self._pace.concurrency)
+        if total <= 0 or any(job.alone for job in running):
             return False
         wish = Wish(
             worker=self._runner.worker,
-            lanes=self._running.free(self._lanes),
-            total=room,
+            lanes=lanes,
+            total=total,
             lease=self._pace.lease,
             idle=not running,
             suspects=self._turn_of_suspects(),

@@ -211,6 +211,25 @@ def test_what_may_kill_gets_every_other_lease_and_a_new_process_begins_with_ever
     assert [False, True, False, True] == turns[:4]
 
 
+def test_of_lanes_that_run_alike_the_one_that_was_served_longest_ago_is_asked_for_first() -> None:
+    running = Running()
+    for number, lane in enumerate(("source:a", "source:b")):
+        running.add(job(number, lane), 0.0)
+
+    assert ["source:a", "source:b"] == list(running.free({"source:b": 8, "source:a": 8}))
+
+
+def test_the_last_quarter_of_the_slots_is_kept_for_lanes_that_run_nothing() -> None:
+    running, lanes = Running(), dict.fromkeys(("source:a", "source:b", "source:c"), 8)
+    for number in range(2):
+        running.add(job(number, "source:a"), 0.0)
+    assert ({"source:b": 8, "source:c": 8, "source:a": 6}, 4) == running.share(lanes, 8)
+    for number in range(2, 6):
+        running.add(job(number, "source:a"), 0.0)
+
+    assert ({"source:b": 1, "source:c": 1}, 2) == running.share(lanes, 8)
+
+
 def test_a_promised_slot_is_out_of_everybody_elses_reach() -> None:
     running, lanes = Running(), {"sink:a": 1, "sink:b": 2}
     first = running.promise(lanes)
