@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from ..stage.processes import Program, answers, until
 
@@ -39,7 +40,7 @@ class Service:
             until(self.ready, "the service to be ready", PATIENCE, self.programs["web"].tail)
             self._stack = self._stack.pop_all()
 
-    def __enter__(self) -> "Service":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -20,6 +20,8 @@ AGAIN = (0.1, 0.5, 1.0, 2.0)
 """Seconds between the tries of a sender; the last one repeats."""
 TIMID = 1 / 8
 """The share of documents whose sender gives up where it is not answered."""
+LARGE = 100_000
+"""Bytes of a document now and then; the others have about one thousand."""
 _TIMEOUT = 10.0
 
 
@@ -85,12 +87,13 @@ class Traffic:
         with self._condition:
             return not self.tally.waiting
 
-    def sign(self, *, within: float = 1.0) -> str:
-        """One document is signed; its callbacks are sent in the next seconds, some twice. The name of its promise."""
+    def sign(self, *, within: float = 1.0, size: int = 0) -> str:
+        """One document is signed; its callbacks are sent `within` so many seconds, some twice. The name of its
+        promise."""
         chance = self._random
         source = chance.choice(list(self._town.accounts))
         document = str(UUID(int=chance.getrandbits(128), version=4))
-        size = 100_000 if chance.random() < 0.03 else 0
+        size = size or (LARGE if chance.random() < 0.03 else 0)
         callbacks = self._town.accounts[source].simulator.finish(document, size=size)
         promise = self._town.promise(source, document, required=False)
         timid = chance.random() < TIMID

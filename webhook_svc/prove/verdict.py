@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.asking import Query, pages
@@ -22,7 +22,8 @@ class Verdict:
     that were written more than once.
 
     `mails` arrived, `repeats` of them beyond one for each document; `counted` the receipts know of, and `unsure` are
-    mails whose conversation broke off before their sender could know. `recovery` is in seconds, by kind of trouble.
+    mails whose conversation broke off before their sender could know. By the kind of trouble: how often it `happened`,
+    how often somebody `met` it where that is counted, and the seconds of the longest `recovery`.
     """
 
     tally: Tally
@@ -35,6 +36,7 @@ class Verdict:
     counted: int
     unsure: int
     happened: Mapping[str, int]
+    met: Mapping[str, int]
     recovery: Mapping[str, float]
     calm_after: float
 
@@ -48,6 +50,10 @@ class Verdict:
         """Documents that are not whole in every sink, and events that are known to nobody."""
         names = {line.partition(":")[0] for found in self.places.values() for line in found.lost}
         return len(names | {self.tally.events[event] for event in self.forgotten})
+
+    @property
+    def kills(self) -> int:
+        return sum(times for name, times in self.happened.items() if name.startswith("kill -9"))
 
     @property
     def duplicates(self) -> dict[str, int]:
@@ -90,12 +96,13 @@ class Verdict:
         yield "duplicates", ", ".join(doubled)
         yield "mails; repeats; that may be", f"{self.mails}; {self.repeats}; {self.unsure}"
         yield "dead letters", str(len(self.dead))
+        yield "processes killed", str(self.kills)
         yield "longest wait of a sender", f"{tally.longest_wait:.1f} s"
         yield "longest recovery", f"{worst[1]:.1f} s" + (f" after: {worst[0]}" if worst[0] else "")
         yield "at rest at the end after", f"{self.calm_after:.1f} s"
         for name, times in sorted(self.happened.items()):
-            recovered = f", recovered within {self.recovery[name]:.1f} s" if name in self.recovery else ""
-            yield f"· {name}", f"{times} times{recovered}"
+            met = f", met {self.met[name]} times" if name in self.met else ""
+            yield f"· {name}", f"{times} times{met}, recovered within {self.recovery[name]:.1f} s"
 
     def lines(self) -> Iterator[str]:
         """For people: the table, what is wrong, and the sentence that says it all."""
@@ -120,6 +127,7 @@ class Verdict:
             "duplicates": self.duplicates,
             "mail": mail,
             "dead": len(self.dead),
+            "kills": self.kills,
             "happened": dict(self.happened),
             "recovery_seconds": {name: round(seconds, 3) for name, seconds in self.recovery.items()},
             "longest_recovery_seconds": round(max(self.recovery.values(), default=0.0), 3),
@@ -137,6 +145,7 @@ class Evidence:
     disturbances: list[Disturbance]
     calm_after: float
     rewritten: tuple[str, ...] = ()
+    met: Mapping[str, int] = field(default_factory=dict)
 
     def verdict(self) -> Verdict:
         deliveries = everything(self.store, Query(kind="deliveries", limit=500))
@@ -154,6 +163,7 @@ class Evidence:
             counted=sum(counted.values()),
             unsure=self.town.mailbox.unsure,
             happened=Counter(one.name for one in self.disturbances),
+            met=self.met,
             recovery=recoveries(self.disturbances, self._passages(deliveries)),
             calm_after=self.calm_after,
         )

@@ -25,8 +25,11 @@ class Trouble(Protocol):
     refused connection, a full disk) the times that it began.
     """
 
-    name: str
-    happened: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def happened(self) -> int: ...
 
     def start(self) -> None: ...
 

@@ -4,19 +4,19 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.flow.processes import Line, until
+from webhook_svc.stage.processes import Program, until
 
 
 class Crew:
     """The workers that are to run. `start` starts one more, with a log of its own."""
 
-    def __init__(self, start: Callable[[], Line], size: int = 1) -> None:
+    def __init__(self, start: Callable[[], Program], size: int = 1) -> None:
         self._start = start
         self._size = size
-        self._leaving: list[Line] = []
+        self._leaving: list[Program] = []
         self.exits: list[int] = []
         """What those who were told to go exited with."""
-        self.now: list[Line] = []
+        self.now: list[Program] = []
         self.fill()
 
     def rolling(self) -> "Rolling":
