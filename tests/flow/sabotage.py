@@ -1,0 +1,73 @@
+"""Breaks a promise in the process that it starts: `python -m tests.flow.sabotage answer-early webhook_svc worker`.
+
+Only so can be shown that a proof finds a promise that is broken.
+"""
+
+import runpy
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from webhook_svc.core.types import Job, Stage
+from webhook_svc.core.work import Accepted, Claims, NewEvent, Settled, Settlement, Wish
+from webhook_svc.store.sql import SqlStore
+from webhook_svc.store.tables import job
+
+LATE = 1.0
+"""Seconds between an answer and its commit."""
+
+_accept, _claim, _settle, _renew = SqlStore.accept, SqlStore.claim, SqlStore.settle, SqlStore.renew
+
+
+def answer_early() -> None:
+    """The answer before the commit."""
+
+    def accept(self: SqlStore, event: NewEvent, timeout: float) -> Accepted:
+        threading.Timer(LATE, _accept, (self, event, timeout)).start()
+        return Accepted(event_id=event.id, new=True)
+
+    SqlStore.accept = accept  # type: ignore[method-assign]
+
+
+def delete_first() -> None:
+    """A job is gone from the table once it is claimed, and comes back for its settlement alone."""
+    rows: dict[str, dict[str, Any]] = {}
+
+    def claim(self: SqlStore, wish: Wish) -> Claims:
+        claims = _claim(self, wish)
+        early = [one.id for one in claims.jobs if one.stage is not Stage.DELIVER]
+        with self.database.lock(), self.database.write() as tx:
+            gone = tx.connection.execute(sa.delete(job).where(job.c.id.in_(early)).returning(*job.c)).mappings()
+            rows.update({row["id"]: dict(row) for row in gone})
+        return claims
+
+    def settle(self: SqlStore, settlement: Settlement) -> Settled:
+        row = rows.pop(settlement.job.id, None)
+        if row is not None:
+            with self.database.lock(), self.database.write() as tx:
+                tx.connection.execute(sa.insert(job), [row])
+        return _settle(self, settlement)
+
+    def renew(self: SqlStore, jobs: Iterable[Job], lease: float) -> frozenset[str]:
+        return _renew(self, [one for one in jobs if one.id not in rows], lease)
+
+    SqlStore.claim = claim  # type: ignore[method-assign]
+    SqlStore.settle = settle  # type: ignore[method-assign]
+    SqlStore.renew = renew  # type: ignore[method-assign]
+
+
+BROKEN = {"answer-early": answer_early, "delete-first": delete_first}
+
+
+def main() -> None:
+    promise, module, *arguments = sys.argv[1:]
+    BROKEN[promise]()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
