@@ -16,7 +16,7 @@ from .reckoning import Promise
 from .town import Town
 
 SENDERS = 12
-AGAIN = (0.1, 0.5, 1.0, 2.0)
+AGAIN = (0.2, 1.0, 2.0, 4.0)
 """Seconds between the tries of a sender; the last one repeats."""
 TIMID = 1 / 8
 """The share of documents whose sender gives up where it is not answered."""

@@ -4,7 +4,9 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.flow.soak.faults import Devices, Fault, all_faults
-from tests.flow.soak.plan import blows, faults
+from tests.flow.soak.plan import Step, blows, faults
 from tests.flow.soak.site import Site
 from tests.flow.trouble.disk import SmallDisk, unavailable
 from tests.flow.trouble.mail import MailQuirks
@@ -57,7 +59,7 @@ class Order:
     minutes: float = 30.0
     workers: int = 3
     seed: int = 1
-    rate: float = 4.0
+    rate: float = 3.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,33 +102,37 @@ class Soak:
             pass
 
     def _break(self) -> None:
-        """On one thread: what takes long puts off what comes next."""
-        chance, begun, told = random.Random(f"strikes {self.order.seed}"), time.monotonic(), 0.0
-        due = sorted(self._plan(chance), key=lambda item: item[0])
-        while (now := time.monotonic() - begun) < self.order.minutes * 60:
+        """Each device has a thread of its own, for some troubles take their time to begin or to end."""
+        begun = time.monotonic()
+        rows: dict[str, list[Step]] = defaultdict(list)
+        for step in faults([fault.kind for fault in self.faults], self.order.minutes, self.order.seed):
+            rows[step.kind.device].append(step)
+        with ThreadPoolExecutor(len(rows)) as pool:
+            devices = [pool.submit(self._row, steps, begun) for steps in rows.values()]
+            self._beat(begun, devices)
+        for device in devices:
+            device.result()
+
+    def _row(self, steps: Iterable[Step], begun: float) -> None:
+        known = {fault.kind.name: fault for fault in self.faults}
+        for step in steps:
+            time.sleep(max(0.0, begun + step.begins - time.monotonic()))
+            self._begin(known[step.kind.name])
+            time.sleep(max(0.0, begun + step.ends - time.monotonic()))
+            self._end(known[step.kind.name])
+
+    def _beat(self, begun: float, devices: Sequence["Future[None]"]) -> None:
+        """Kills by the plan, and what died starts again, until the time is over and every device is well."""
+        chance, due, told = random.Random(f"strikes {self.order.seed}"), blows(self.order.minutes, self.order.seed), 0.0
+        while (now := time.monotonic() - begun) < self.order.minutes * 60 or not all(one.done() for one in devices):
             self.site.revive()
-            if due and due[0][0] <= now:
-                due.pop(0)[1]()
-            else:
-                time.sleep(0.05)
+            if due and due[0] <= now:
+                due.pop(0)
+                self._strike(chance)
             if now > told + TOLD_EVERY:
                 told = now
                 self.say(self._told(now))
-
-    def _plan(self, chance: random.Random) -> Iterator[tuple[float, Callable[[], None]]]:
-        known = {fault.kind.name: fault for fault in self.faults}
-        order = self.order
-        for step in faults([fault.kind for fault in self.faults], order.minutes, order.seed):
-            yield step.begins, self._beginning(known[step.kind.name])
-            yield step.ends, self._ending(known[step.kind.name])
-        for moment in blows(order.minutes, order.seed):
-            yield moment, lambda: self._strike(chance)
-
-    def _beginning(self, fault: Fault) -> Callable[[], None]:
-        return lambda: self._begin(fault)
-
-    def _ending(self, fault: Fault) -> Callable[[], None]:
-        return lambda: self._end(fault)
+            time.sleep(0.05)
 
     def _begin(self, fault: Fault) -> None:
         self._begun[fault.kind.name] = time.time()
@@ -149,7 +155,7 @@ class Soak:
             waiting = f"{jobs(self.store)} jobs"
         except StoreUnavailable:
             waiting = "no store"
-        trouble = f"; now: {', '.join(self._begun)}" if self._begun else ""
+        trouble = f"; now: {', '.join(list(self._begun))}" if self._begun else ""
         documents = len(self.traffic.tally.promises)
         return f"{now:5.0f} s  {documents} documents, {waiting}, {len(self.disturbances)} troubles{trouble}"
 

@@ -1,7 +1,10 @@
 """What a deployment does to workers: the new generation comes before the old one is told to go."""
 
 import signal
+import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from webhook_svc.stage.processes import Program, until
@@ -29,14 +32,15 @@ class Crew:
         """All are there, and have begun to work."""
         new = [self._start() for _ in range(self._size - len(self.now))]
         for line in new:
-            until(lambda line=line: line.dead or "worker.started" in line.text(), "a worker")  # type: ignore[misc]
+            until(lambda line=line: line.dead or "worker.started" in line.text(), "a worker", 120)  # type: ignore[misc]
         self.now += new
 
     def let_go(self) -> int:
         """SIGTERM to all that run now. Returns how many were told."""
         told, self.now = self.now, []
         for line in told:
-            line.signal(signal.SIGTERM)
+            with suppress(ProcessLookupError):  # it has just been killed
+                line.signal(signal.SIGTERM)
         self._leaving += told
         return len(told)
 
@@ -50,8 +54,14 @@ class Crew:
         return told
 
     def wait(self, seconds: float = 60.0) -> None:
-        """Until those who were told are gone."""
-        self.exits += [line.wait(seconds) for line in self._leaving]
+        """Until those who were told are gone. Who stays longer is killed, as platforms do."""
+        until_then = time.monotonic() + seconds
+        for line in self._leaving:
+            try:
+                self.exits.append(line.wait(max(0.1, until_then - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                line.kill()
+                self.exits.append(-signal.SIGKILL)
         self._leaving = []
 
     def kill(self) -> None:
