@@ -15,6 +15,8 @@ with PostgresServer(home, programs) as server:    # postgres.py: server.url stay
 trouble = Rolling(lines, start)                   # workers.py: a second generation, then the first is told to go
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -34,3 +36,13 @@ class Trouble(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+
+@contextmanager
+def meanwhile(trouble: Trouble) -> Iterator[None]:
+    """It ends, however the body ends."""
+    trouble.start()
+    try:
+        yield
+    finally:
+        trouble.stop()
