@@ -10,27 +10,25 @@ from sqlalchemy import Connection
 from ..core.lanes import COUNTED
 from .tables import delivery, event, is_bad, is_state, job, reconciliation, signing
 
-_STATES = ("waiting", "suspect", "running")
+STATES = ("waiting", "suspect", "running")
 _BAD = ("dead", "held")
 
 
 def lanes(connection: Connection) -> dict[str, int]:
     found: Counter[str] = Counter()
-    for state in _STATES:
-        for row in lanes_in(connection, state):
-            found[row.lane] += row.number
+    for row in lanes_in(connection, *STATES):
+        found[row.lane] += row.number
     return dict(found)
 
 
 def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """Work that waits or runs by lane with its age, and dead letters: what a person wants to be woken for."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    for state in _STATES:
-        for row in lanes_in(connection, state):
-            labels = (("lane", row.lane), ("state", state))
-            found[("jobs", labels)] = row.number
-            if state != "running":
-                found[("oldest_due_seconds", labels)] = max(now - row.oldest, 0.0)
+    for row in lanes_in(connection, *STATES):
+        labels = (("lane", row.lane), ("state", row.state))
+        found[("jobs", labels)] = row.number
+        if row.state != "running":
+            found[("oldest_due_seconds", labels)] = max(now - row.oldest, 0.0)
     for name, table, states in (("event", event, ("dead",)), ("signing", signing, _BAD), ("delivery", delivery, _BAD)):
         numbers = _bad_ones(connection, table)
         for state in states:
@@ -41,25 +39,33 @@ def gauges(connection: Connection, now: float) -> dict[tuple[str, tuple[tuple[st
     return found
 
 
-def lanes_in(connection: Connection, state: str) -> Sequence[Any]:
-    """Rows of lane, number and oldest run_at. What waits may be a million: its index is read in leaps from lane to
-    lane. What runs is what the workers have hands for, and is read whole."""
+def lanes_in(connection: Connection, *states: str) -> Sequence[Any]:
+    """Rows of lane, state, number and oldest run_at. In one statement: a job that goes from one of these states to
+    another meanwhile is in one of them."""
+    return connection.execute(sa.union_all(*map(_in_state, states))).all()
+
+
+def _in_state(state: str) -> sa.Select[Any]:
+    """What waits may be a million: its index is read in leaps from lane to lane. What runs is what the workers have
+    hands for, and is read whole."""
+    named = sa.literal_column(f"'{state}'", sa.String).label("state")
     if state == "running":
         oldest = sa.func.min(job.c.run_at).label("oldest")
-        running = sa.select(job.c.lane, sa.func.count().label("number"), oldest).where(is_state(job, state))
-        return connection.execute(running.group_by(job.c.lane)).all()
+        running = sa.select(job.c.lane, named, sa.func.count().label("number"), oldest).where(is_state(job, state))
+        return running.group_by(job.c.lane)
     found = _leaps(state)
     lane = found.c.lane
     mine = is_state(job, state), job.c.lane == lane
     some = sa.select(job.c.id).where(*mine).order_by(job.c.run_at).limit(COUNTED).correlate(found).subquery()
     number = sa.select(sa.func.count()).select_from(some).scalar_subquery().label("number")
     oldest = sa.select(job.c.run_at).where(*mine).order_by(job.c.run_at).limit(1).scalar_subquery().label("oldest")
-    return connection.execute(sa.select(lane, number, oldest).where(lane.is_not(None))).all()
+    return sa.select(lane, named, number, oldest).where(lane.is_not(None))
 
 
 def _leaps(state: str) -> sa.CTE:
     """The lanes that have jobs in this state: each is the first beyond the one before; a NULL ends them."""
-    first = sa.select(sa.func.min(job.c.lane).label("lane")).where(is_state(job, state)).cte("lanes", recursive=True)
+    name = f"{state}_lanes"
+    first = sa.select(sa.func.min(job.c.lane).label("lane")).where(is_state(job, state)).cte(name, recursive=True)
     beyond = sa.select(sa.func.min(job.c.lane)).where(is_state(job, state), job.c.lane > first.c.lane)
     return first.union_all(sa.select(beyond.scalar_subquery()).where(first.c.lane.is_not(None)))
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ..core.lanes import LaneRow
 from .engine import Tx
-from .gauges import lanes_in
+from .gauges import STATES, lanes_in
 from .tables import lane, worker
 
 
@@ -92,12 +92,13 @@ def _served(connection: Connection, now: float) -> dict[str, tuple[str, ...]]:
 
 def _counts(connection: Connection) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for row in lanes_in(connection, "running"):
-        found[row.lane] = {"running": row.number}
-    for row in (*lanes_in(connection, "waiting"), *lanes_in(connection, "suspect")):
+    for row in lanes_in(connection, *STATES):
         mine = found.setdefault(row.lane, {})
-        mine["waiting"] = mine.get("waiting", 0) + row.number
-        mine["oldest"] = min(row.oldest, mine.get("oldest", row.oldest))
+        if row.state == "running":
+            mine["running"] = row.number
+        else:
+            mine["waiting"] = mine.get("waiting", 0) + row.number
+            mine["oldest"] = min(row.oldest, mine.get("oldest", row.oldest))
     return found
 
 

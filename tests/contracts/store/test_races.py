@@ -245,3 +245,22 @@ def test_a_delivery_is_run_by_one_worker_at_a_time_while_others_claim(
     assert sorted({one.id for one in deliveries}) == sorted(taken)
     for one in settled.kept:
         assert life.settle(one, Delivered(receipt=words.receipt())).ours
+
+
+def test_a_job_that_goes_from_state_to_state_is_counted_at_every_moment(
+    life: Any, open_store: Callable[[], SqlStore], at_once: Callable[..., list[Any]]
+) -> None:
+    other, moving = open_store(), threading.Event()
+    life.fresh()
+    moving.set()
+
+    def count() -> set[float]:
+        found = {sum(n for (name, _), n in other.gauges().items() if name == "jobs") for _ in range(60)}
+        moving.clear()
+        return found
+
+    def move() -> None:
+        while moving.is_set():
+            life.store.give_back(life.claim().jobs)
+
+    assert {1} == at_once(count, move)[0]
