@@ -1,4 +1,4 @@
-"""The application: callbacks in front, the Flask application behind them, errors in one form."""
+"""The Flask application: routes put together, errors in one form."""
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
@@ -6,7 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ..pipeline.ingest import Ingest
 from .health import Watched, health, problem
-from .hooks import Hooks
+from .hooks import hooks
 from .terse import tell_bug
 
 
@@ -15,10 +15,10 @@ def create_app(ingest: Ingest, watched: Watched) -> Flask:
     app = Flask("webhook_svc", static_folder=None)
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a redirect is no answer to a callback
+    app.register_blueprint(hooks(ingest))
     app.register_blueprint(health(watched))
     app.register_error_handler(HTTPException, _as_problem)
     app.register_error_handler(Exception, _as_our_fault)
-    app.wsgi_app = Hooks(ingest, app.wsgi_app)  # type: ignore[method-assign]  # as Flask wants it wrapped
     if watched.proxies:
         hops = watched.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=0)  # type: ignore[method-assign]

@@ -1,8 +1,8 @@
 """Callbacks: an HTTP request becomes a RawRequest, a Reply or a refusal becomes an HTTP answer.
 
-Plain WSGI in front of the Flask application: a callback needs nothing that Flask brings. Called, it begins the work;
-the answer comes when the iterable is asked for it, and waits for the commit there. A server that calls for several
-requests before it takes the first answer (see `patient`) lets them share one commit; to others nothing is different.
+The endpoint begins the work, and its response waits for the commit when a server asks for it. A server that calls for
+several requests before it takes the first answer (see `patient`) lets them share one commit; to others nothing is
+different.
 """
 
 import ipaddress
@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
+from flask import Blueprint, Response, request
 
 from ..core.errors import Refused, StoreUnavailable, TooManyRefusals
 from ..core.types import RawRequest, Reply
@@ -20,61 +21,65 @@ from ..pipeline.ingest import Answered, Begun, Ingest
 from .body import read_body
 from .terse import RETRY_AFTER, status_line, tell_bug, terse
 
-StartResponse = Callable[..., Any]
-Wsgi = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
-
-_PLACE: Final = re.compile(r"/hooks/([^/]+)(?:/([^/]+))?/?")
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
+Outcome = Answered | Exception
 
-class Hooks:
-    """`/hooks/<source>[/<token>]`, with or without a slash at the end, for whatever method a handshake needs.
 
-    Every other place is the `beyond` application's.
-    """
+def hooks(ingest: Ingest) -> Blueprint:
+    """`/hooks/<source>[/<token>]`, with or without a slash at the end, for whatever method a handshake needs."""
+    routes = Blueprint("hooks", __name__, url_prefix="/hooks")
 
-    def __init__(self, ingest: Ingest, beyond: Wsgi) -> None:
-        self._ingest = ingest
-        self._beyond = beyond
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        place = _PLACE.fullmatch(environ["PATH_INFO"])
-        if place is None:
-            return self._beyond(environ, start_response)
-        tell = partial(_tell, environ["REQUEST_METHOD"], place[1], time.perf_counter(), start_response)
+    def hook(source: str, token: str = "") -> Response:
+        respond = partial(_respond, request.method, source, time.perf_counter())
         try:
-            begun = self._begin(environ, place[1], place[2] or "")
+            begun = _begin(ingest, request.environ, source, token)
         except Exception as error:  # whatever it was, the sender is told
-            return [tell(error)]
-        return [tell(begun)] if isinstance(begun, Answered) else _later(begun, tell)
+            return respond(error)
+        return respond(begun) if isinstance(begun, Answered) else Waiting(begun, respond)
 
-    def _begin(self, environ: dict[str, Any], name: str, token: str) -> Begun:
-        source = self._ingest.find(name, _decoded(token))
-        raw = raw_request(environ, read_body(environ, self._ingest.limits.max_body))
-        return self._ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
-
-
-def _later(pending: Callable[[], Answered], tell: Callable[[Answered | Exception], bytes]) -> Iterator[bytes]:
-    try:
-        outcome: Answered | Exception = pending()
-    except Exception as error:  # likewise
-        outcome = error
-    yield tell(outcome)
+    for rule in ("/<source>", "/<source>/", "/<source>/<token>", "/<source>/<token>/"):
+        routes.add_url_rule(rule, view_func=hook, methods=METHODS, provide_automatic_options=False)
+    return routes
 
 
-def _tell(method: str, name: str, begun: float, start_response: StartResponse, outcome: Answered | Exception) -> bytes:
-    """Writes the line about it and begins the answer, whose body it returns."""
+class Waiting(Response):
+    """A response that waits for its outcome, and is made, where a server begins to iterate."""
+
+    def __init__(self, pending: Callable[[], Answered], respond: Callable[[Outcome], Response]) -> None:
+        super().__init__()
+        self._pending = pending
+        self._respond = respond
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        try:
+            outcome: Outcome = self._pending()
+        except Exception as error:  # likewise
+            outcome = error
+        answer: Iterable[bytes] = self._respond(outcome)(environ, start_response)
+        yield from answer
+
+
+def _begin(ingest: Ingest, environ: dict[str, Any], name: str, token: str) -> Begun:
+    source = ingest.find(name, token)
+    raw = raw_request(environ, read_body(environ, ingest.limits.max_body))
+    return ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
+
+
+def _respond(method: str, name: str, begun: float, outcome: Outcome) -> Response:
+    """The response, and the line about it."""
     facts: dict[str, Any] = {"method": method, "source": name if _NAME.fullmatch(name) else "?"}
     reply = _reply(outcome, facts)
     ms = round((time.perf_counter() - begun) * 1000, 1)
     log = structlog.get_logger()
     (log.info if reply.status < 400 else log.warning)("callback", **facts, status=reply.status, ms=ms)
-    lengths = ("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))
-    start_response(status_line(reply.status), [*lengths, *reply.headers])
-    return b"" if method == "HEAD" else reply.body
+    response = Response(reply.body, status_line(reply.status), content_type=reply.content_type)
+    response.headers.extend(list(reply.headers))
+    return response
 
 
-def _reply(outcome: Answered | Exception, facts: dict[str, Any]) -> Reply:
+def _reply(outcome: Outcome, facts: dict[str, Any]) -> Reply:
     match outcome:
         case Answered(reply=reply, accepted=accepted):
             if accepted is not None:
@@ -119,11 +124,6 @@ def address_of(remote: str | None) -> str:
         return (remote or "")[:64]  # with trusted proxies it may be whatever a sender wrote
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
-
-
-def _decoded(text: str) -> str:
-    """WSGI hands the bytes of a path as latin-1."""
-    return text if text.isascii() else text.encode("latin-1").decode("utf-8", "replace")
 
 
 def _refused(refusal: Refused) -> Reply:
