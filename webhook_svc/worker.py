@@ -15,13 +15,16 @@ import structlog
 from .core.errors import StoreUnavailable, WebhookError
 from .core.ids import new_id
 from .core.ports import Store
-from .core.types import Job
+from .core.types import Job, Stage
 from .core.work import Wish
 from .pipeline.run import Runner
 from .pipeline.sweep import Sweep
 
 BESIDE_STOPS = 5.0
 """Seconds that what runs beside the loop is given to end; cut short, it leaves nothing wrong behind."""
+
+GATHER = 0.005
+"""Seconds that a busy worker lets pass before it claims, so that the slots that free up are filled together."""
 
 Beside = Callable[[threading.Event], None]
 """Work of its own rhythm on a thread of its own, until the event is set."""
@@ -54,12 +57,16 @@ class Running:
 
     def add(self, job: Job, since: float) -> None:
         with self.lock:
-            self.jobs[job.id] = (job, since)
-            self.claimed[job.lane] = next(self.turns)
+            self._add(job, since)
 
-    def remove(self, job: Job) -> None:
+    def follow(self, job: Job, kept: Iterable[Job], since: float, promised: Mapping[str, int]) -> None:
+        """The job has ended, and these take its place and what was promised to them, with no moment between in which
+        anybody else could."""
         with self.lock:
             self.jobs.pop(job.id, None)
+            for one in kept:
+                self._add(one, since)
+            self.promised.subtract(promised)
 
     def all(self) -> list[tuple[Job, float]]:
         with self.lock:
@@ -92,6 +99,10 @@ class Running:
     def redeem(self, promised: Mapping[str, int]) -> None:
         with self.lock:
             self.promised.subtract(promised)
+
+    def _add(self, job: Job, since: float) -> None:
+        self.jobs[job.id] = (job, since)
+        self.claimed[job.lane] = next(self.turns)
 
     def _free(self, lanes: Mapping[str, int]) -> dict[str, int]:
         taken = Counter(job.lane for job, _ in self.jobs.values())
@@ -161,6 +172,7 @@ class Worker:
                 continue
             if not claimed:
                 self._store.wait(self._pace.poll)
+                self._gather()
         self._drain()
         until = self._monotonic() + BESIDE_STOPS
         for thread in beside:
@@ -196,41 +208,57 @@ class Worker:
         process begins with everybody else, for it may follow one that a suspect killed."""
         return bool((self._monotonic() - self._began) // self._pace.lease % 2)
 
+    def _gather(self) -> None:
+        """Where most slots are taken, others may be about to fall free."""
+        free = self._pace.concurrency - len(self._running.all())
+        if 0 < free < self._pace.concurrency / 4:
+            self._stopping.wait(GATHER)
+
     def _start(self, job: Job) -> None:
         self._running.add(job, self._monotonic())
         self._todo.put(job)
 
-    def _keep(self, job: Job) -> dict[str, int]:
-        """The slots that the deliveries of a fetch may take along; a suspect takes nothing with it."""
-        if job.alone or self._stopping.is_set() or len(self._running.all()) > self._pace.concurrency:
-            return {}
-        return self._running.promise({lane: slots for lane, slots in self._lanes.items() if lane.startswith("sink:")})
-
     # --- running --------------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        """What a job leads to goes on in the same thread: no other has to be woken for it."""
         while True:
-            self._run_one(self._todo.get())
+            job: Job | None = self._todo.get()
+            while job is not None:
+                job = self._run_one(job)
 
-    def _run_one(self, job: Job) -> None:
-        """A job that could not even be settled is let go: its lease runs out, and it is tried again."""
+    def _run_one(self, job: Job) -> Job | None:
+        """The next job of this thread, if there is one. A job that could not even be settled is let go: its lease runs
+        out, and it is tried again."""
         structlog.contextvars.clear_contextvars()
         kept: tuple[Job, ...] = ()
         promised: dict[str, int] = {}
 
-        def keep() -> dict[str, int]:
-            promised.update(self._keep(job))
+        def keep() -> Mapping[str, int]:
+            if job.alone or self._stopping.is_set():
+                return {}  # a suspect takes nothing with it
+            if job.stage is Stage.PARSE:
+                return {job.lane: 1}  # its own slot
+            promised.update(self._promise())
             return promised
 
         try:
             kept = self._runner.run(job, keep)
         except BaseException as error:  # a thread that ends here would hold its slot and its lease for ever
             self._log.error("settle.failed", ref=job.ref, job_stage=job.stage.value, exc_info=error)
-        for one in kept:
-            self._start(one)
-        self._running.redeem(promised)
-        self._running.remove(job)
+        self._running.follow(job, kept, self._monotonic(), promised)
+        for one in kept[1:]:
+            self._todo.put(one)
+        if kept:
+            return kept[0]
         self._store.poke()
+        return None
+
+    def _promise(self) -> dict[str, int]:
+        """The slots that the deliveries of a fetch may take along."""
+        if len(self._running.all()) > self._pace.concurrency:
+            return {}
+        return self._running.promise({lane: slots for lane, slots in self._lanes.items() if lane.startswith("sink:")})
 
     def _renew(self) -> None:
         """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from .errors import Permanent, Retryable
+
+if TYPE_CHECKING:
+    from .work import DeliveryRow, EventRow, SigningRow
 
 EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -361,7 +364,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A claimed row of work. `ref` is the id of its event, signing or delivery; `claim` is the fencing number."""
+    """A claimed row of work. `ref` is the id of its event, signing or delivery; `claim` is the fencing number.
+
+    `row` is that event, signing or delivery as it stood at the claim, where it came along; else the stage reads it.
+    """
 
     id: str
     lane: str
@@ -374,6 +380,7 @@ class Job:
     created: float = 0.0
     lease_until: float = 0.0
     alone: bool = False
+    row: "EventRow | SigningRow | DeliveryRow | None" = field(default=None, repr=False, compare=False)
 
 
 def source_lane(name: str) -> str:
@@ -382,6 +389,11 @@ def source_lane(name: str) -> str:
 
 def sink_lane(name: str) -> str:
     return f"sink:{name}"
+
+
+def lane_party(lane: str) -> str:
+    """The name of the source or sink that the lane is of."""
+    return lane.partition(":")[2]
 
 
 def as_text(value: Any) -> str:

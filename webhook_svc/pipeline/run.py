@@ -46,7 +46,7 @@ class Runner:
     monotonic: Callable[[], float] = time.monotonic
 
     def run(self, job: Job, keep: Callable[[], Mapping[str, int]]) -> tuple[Job, ...]:
-        """Runs and settles the job. Returns the deliveries that were claimed along with a fetch.
+        """Runs and settles the job. Returns what was claimed along: the fetches of a parse, the deliveries of a fetch.
 
         `keep` says, when it is asked, which lanes have how many free slots for that.
         """
@@ -60,7 +60,7 @@ class Runner:
             ended=self.clock(),
             error=type(error).__name__ if error else "",
             message=outcome.note if isinstance(outcome, Fetched) else sentence(error),
-            keep=keep() if isinstance(outcome, Fetched) else {},
+            keep=keep() if isinstance(outcome, Parsed | Fetched) else {},
             worker=self.worker,
             lease=self.lease,
             party=heard(job, outcome, error),

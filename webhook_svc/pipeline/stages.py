@@ -25,6 +25,7 @@ from ..core.work import (
     Closed,
     Delivered,
     DeliveryRow,
+    EventRow,
     Fetched,
     Haul,
     Outcome,
@@ -59,7 +60,7 @@ class Stages:
     # --- parse ----------------------------------------------------------------------------------------------------
 
     def parse(self, job: Job) -> Outcome:
-        row = self.store.event(job.ref)
+        row = job.row if isinstance(job.row, EventRow) else self.store.event(job.ref)
         source = self._source(row.source)
         if row.listed is not None:
             return Parsed(type="listed", sender_id="", documents=((row.listed, Meaning.READY),))
@@ -74,7 +75,7 @@ class Stages:
     # --- fetch ----------------------------------------------------------------------------------------------------
 
     def fetch(self, job: Job) -> Outcome:
-        row = self.store.signing(job.ref)
+        row = job.row if isinstance(job.row, SigningRow) else self.store.signing(job.ref)
         source = self._source(row.source)
         plan = _plan(row, source, self.vault)
         if not plan.kinds:
@@ -156,7 +157,7 @@ class Stages:
     # --- deliver --------------------------------------------------------------------------------------------------
 
     def deliver(self, job: Job) -> Outcome:
-        row = self.store.delivery(job.ref)
+        row = job.row if isinstance(job.row, DeliveryRow) else self.store.delivery(job.ref)
         target = self.parties.sinks.get(row.sink)
         if target is None:
             raise Permanent(f"the sink {row.sink!r} is no longer configured")

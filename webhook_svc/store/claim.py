@@ -1,6 +1,6 @@
 """Who works on what: claims, leases, and what becomes of a claim whose worker died."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,24 +9,81 @@ from ..core.types import Job, Stage
 from ..core.work import Claims, Wish
 from . import lanes
 from .engine import Tx
+from .jobs import COLUMNS, as_job
+from .prepared import Prepared, PreparedEach, Row, Statement, as_texts, each_text, given, moment
+from .read import read_small_events
 from .tables import is_state, job
 
-SUSPECT_EXPIRIES = 2
-"""A job that lost its worker this often runs alone from then on. Once proves nothing: a worker that is killed loses
-all its jobs."""
+STATES = ("suspect", "waiting")
 
-COLUMNS = (
-    job.c.id,
-    job.c.lane,
-    job.c.stage,
-    job.c.ref,
-    job.c.claim,
-    job.c.tries,
-    job.c.waits,
-    job.c.doubts,
-    job.c.created,
-    job.c.lease_until,
-    job.c.expiries,
+
+def ours(row: Any) -> sa.ColumnElement[bool]:
+    """Of a statement over `CLAIMED`: is the claim still that one?"""
+    return sa.and_(job.c.id == row.which, job.c.claim == row.number, job.c.state == "running")
+
+
+CLAIMED: Mapping[str, sa.Column[Any]] = {"which": job.c.id, "number": job.c.claim}
+
+
+def _due_by_lane(dialect: str) -> Statement:
+    """Of each lane that is not closed: is anything due, is a suspect, and is it paused? Lane by lane along the index:
+    asked for all of them at once, Postgres reads the table from its beginning, and with it what is dead there."""
+    names, at = each_text("lanes", dialect), moment("at", dialect)
+    name = names.c.value
+    firsts = {
+        state: sa.select(job.c.id)
+        .where(is_state(job, state), job.c.lane == name, job.c.run_at <= at)
+        .order_by(job.c.run_at)
+        .limit(1)
+        .scalar_subquery()
+        for state in STATES
+    }
+    return sa.select(
+        name.label("lane"),
+        *(first.is_not(None).label(state) for state, first in firsts.items()),
+        lanes.is_paused(name).label("paused"),
+    ).where(~lanes.is_closed(name, at))
+
+
+def _taking(state: str, which: sa.ColumnElement[bool]) -> Prepared:
+    """Up to `room` due jobs, the longest due first; what another worker is taking is passed over."""
+    due = (
+        sa.select(job.c.id)
+        .where(is_state(job, state), which, job.c.run_at <= given("at"))
+        .order_by(job.c.run_at, job.c.id)
+        .limit(given("room"))
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    changed = {"state": "running", "claim": job.c.claim + 1, "recalled": False}
+    return Prepared(
+        job.update()
+        .where(job.c.id.in_(sa.select(due.c.id)))
+        .values(**changed, lease_until=given("until"), worker=given("by"))
+        .returning(*COLUMNS, job.c.run_at)
+    )
+
+
+_DUE = Prepared(_due_by_lane)
+_OF_LANE = job.c.lane == given("of_lane")
+_TAKE = {state: _taking(state, _OF_LANE) for state in STATES}
+_TAKE_PROBE = _taking("waiting", lanes.candidate(given("of_lane"), given("at")))
+_RENEW = PreparedEach(
+    {**CLAIMED, "until": job.c.lease_until},
+    lambda row, _: job.update().where(ours(row)).values(lease_until=row.until).returning(job.c.id),
+)
+_GIVE_BACK = PreparedEach(
+    {**CLAIMED, "back": job.c.state, "at": job.c.run_at},
+    lambda row, _: job.update().where(ours(row)).values(state=row.back, lease_until=None, run_at=row.at, worker=""),
+)
+_FENCE = PreparedEach(
+    CLAIMED,
+    lambda row, _: (
+        sa.select(job.c.id, job.c.claim, job.c.waits, job.c.recalled)
+        .where(ours(row))
+        .order_by(job.c.id)
+        .with_for_update(of=job)
+    ),
 )
 
 
@@ -34,107 +91,87 @@ def claim(tx: Tx, wishes: Sequence[Wish]) -> list[Claims]:
     return [_claim(tx, wish) for wish in wishes]
 
 
-def is_due(connection: sa.Connection, wish: Wish, now: float) -> bool:
+def is_due(driver: Any, wish: Wish, now: float | None) -> bool:
     """Is there anything this worker could take? A read, so that an idle worker never writes."""
-    names = wish.lanes.keys() - lanes.closed(connection, now)
-    return any(_due(connection, state, names, now) for state in ("waiting", "suspect"))
+    return any(names for _, names in _choices(wish, _due(driver, wish, now)))
 
 
 def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozenset[str]]:
     """The ids of those whose claim is no longer ours; the leases of the others are longer now."""
-    return [
-        frozenset(one.id for one in jobs if not _changed(tx, one, lease_until=tx.now + length))
-        for jobs, length in items
-    ]
+    return [_renewed(tx, jobs, length) for jobs, length in items]
 
 
 def give_back(tx: Tx, items: Sequence[Sequence[Job]]) -> list[None]:
     """The jobs wait again at once, a suspect still as a suspect; their tries stay as they were."""
-    for jobs in items:
-        for one in jobs:
-            state = "suspect" if one.alone else "waiting"
-            _changed(tx, one, state=state, lease_until=None, run_at=tx.now, worker="")
+    rows = [
+        {**claimed(one), "back": "suspect" if one.alone else "waiting", "at": tx.now} for jobs in items for one in jobs
+    ]
+    _GIVE_BACK.run(tx.driver, rows)
     tx.made_work = True
     return [None] * len(items)
 
 
-def as_job(row: Any) -> Job:
-    return Job(
-        id=row.id,
-        lane=row.lane,
-        stage=Stage(row.stage),
-        ref=row.ref,
-        claim=row.claim,
-        tries=row.tries,
-        waits=row.waits,
-        doubts=row.doubts,
-        created=row.created,
-        lease_until=row.lease_until or 0.0,
-        alone=row.expiries >= SUSPECT_EXPIRIES,
-    )
+def fenced(tx: Tx, jobs: Sequence[Job]) -> dict[tuple[str, int], Row]:
+    """By id and claim, as it stands now, each job that is still claimed so; nobody else changes it before we commit."""
+    return {(row.id, row.claim): row for row in _FENCE.all(tx.driver, [claimed(one) for one in jobs])}
 
 
-def _changed(tx: Tx, claimed: Job, **values: Any) -> bool:
-    """Was the claim still ours, and so changed?"""
-    ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running"
-    return bool(tx.connection.execute(job.update().where(*ours).values(**values)).rowcount)
+def claimed(one: Job) -> dict[str, Any]:
+    return {"which": one.id, "number": one.claim}
+
+
+def _renewed(tx: Tx, jobs: Sequence[Job], length: float) -> frozenset[str]:
+    rows = [{**claimed(one), "until": tx.now + length} for one in jobs]
+    return frozenset(one.id for one in jobs) - {row.id for row in _RENEW.all(tx.driver, rows)}
 
 
 def _claim(tx: Tx, wish: Wish) -> Claims:
-    doors = lanes.doors(tx)
-    jobs = _taken(tx, wish, doors)
-    return Claims(jobs=tuple(jobs), probing=lanes.mark_probes(tx, jobs, doors.ajar, wish.lease))
+    due = _due(tx.driver, wish, tx.now)
+    doors = lanes.doors(tx) if any(row.paused for row in due) else lanes.OPEN
+    rows: list[Row] = []
+    for state, names in _choices(wish, [row for row in due if not doors.shut(row.lane)]):
+        rows = rows or _taken(tx, state, names, wish, doors)
+    jobs = _with_subjects(tx, rows)
+    return Claims(jobs=jobs, probing=lanes.mark_probes(tx, jobs, doors.ajar, wish.lease))
 
 
-def _taken(tx: Tx, wish: Wish, doors: lanes.Doors) -> list[Job]:
-    """A suspect runs alone in its process: in its turn an idle worker takes one and nothing beside it, a busy one takes
-    nothing until it is idle."""
-    free = doors.slots(wish.lanes)
-    if wish.suspects and _due(tx.connection, "suspect", [lane for lane in wish.lanes if not doors.shut(lane)], tx.now):
-        return (_suspect(tx, wish, free) or _waiting(tx, wish, free, doors.ajar)) if wish.idle else []
-    return _waiting(tx, wish, free, doors.ajar) or (_suspect(tx, wish, free) if wish.idle else [])
+def _due(driver: Any, wish: Wish, now: float | None) -> list[Row]:
+    rows = _DUE.all(driver, lanes=as_texts(driver, wish.lanes), at=now)
+    return [row for row in rows if row.waiting or row.suspect]
 
 
-def _suspect(tx: Tx, wish: Wish, free: Iterable[str]) -> list[Job]:
-    for lane in free:
-        if taken := take(tx, "suspect", job.c.lane == lane, 1, wish.worker, wish.lease):
-            return taken
-    return []
+def _choices(wish: Wish, due: Sequence[Row]) -> list[tuple[str, list[str]]]:
+    """Jobs of which state to take, from which lanes: of the first that brings any. A suspect runs alone in its process:
+    in its turn an idle worker takes one and nothing beside it, a busy one takes nothing until it is idle."""
+    free = [lane for lane, slots in wish.lanes.items() if slots > 0]
+    suspects, waiting = {row.lane for row in due if row.suspect}, {row.lane for row in due if row.waiting}
+    choices = [
+        ("suspect", [one for one in free if one in suspects]),
+        ("waiting", [one for one in free if one in waiting]),
+    ]
+    turn = wish.suspects and bool(suspects)
+    if not wish.idle:
+        return [] if turn else choices[1:]
+    return choices if turn else choices[::-1]
 
 
-def _waiting(tx: Tx, wish: Wish, free: Mapping[str, int], ajar: frozenset[str]) -> list[Job]:
-    jobs: list[Job] = []
-    for lane, slots in free.items():
-        room = min(slots, wish.total - len(jobs))
+def _taken(tx: Tx, state: str, names: Sequence[str], wish: Wish, doors: lanes.Doors) -> list[Row]:
+    slots, total = doors.slots(wish.lanes), 1 if state == "suspect" else wish.total
+    rows: list[Row] = []
+    for lane in names:
+        room = min(slots.get(lane, 0), total - len(rows))
         if room > 0:
-            which = lanes.candidate(tx, lane) if lane in ajar else job.c.lane == lane
-            jobs += take(tx, "waiting", which, room, wish.worker, wish.lease)
-    return jobs
+            probe = state == "waiting" and lane in doors.ajar
+            rows += _take(tx, _TAKE_PROBE if probe else _TAKE[state], lane, room, wish)
+    return rows
 
 
-def _due(connection: sa.Connection, state: str, names: Iterable[str], now: float) -> bool:
-    """Lane by lane along the index: asked for all of them at once, Postgres reads the table from its beginning, and
-    with it what is dead there."""
-    first = sa.select(job.c.id).where(is_state(job, state), job.c.run_at <= now).order_by(job.c.run_at).limit(1)
-    firsts = [first.where(job.c.lane == lane).scalar_subquery() for lane in names]
-    return connection.execute(sa.select(sa.func.coalesce(*firsts, sa.null(), sa.null()))).scalar() is not None
+def _take(tx: Tx, take: Prepared, lane: str, room: int, wish: Wish) -> list[Row]:
+    taken = take.all(tx.driver, of_lane=lane, room=room, at=tx.now, until=tx.now + wish.lease, by=wish.worker)
+    return sorted(taken, key=lambda row: (row.run_at, row.id))
 
 
-def take(tx: Tx, state: str, which: sa.ColumnElement[bool], room: int, worker: str, lease: float) -> list[Job]:
-    """Claims up to `room` due jobs, the longest due first; what another worker is taking is passed over."""
-    due = (
-        sa.select(job.c.id)
-        .where(is_state(job, state), which, job.c.run_at <= tx.now)
-        .order_by(job.c.run_at, job.c.id)
-        .limit(room)
-        .with_for_update(skip_locked=True)
-        .cte("due")
-    )
-    taken = (
-        job.update()
-        .where(job.c.id.in_(sa.select(due.c.id)))
-        .values(state="running", claim=job.c.claim + 1, lease_until=tx.now + lease, worker=worker, recalled=False)
-        .returning(*COLUMNS, job.c.run_at)
-    )
-    rows = sorted(tx.connection.execute(taken), key=lambda row: (row.run_at, row.id))
-    return [as_job(row) for row in rows]
+def _with_subjects(tx: Tx, rows: Sequence[Row]) -> tuple[Job, ...]:
+    """An event comes with its job, unless it is so large that it had better be read by whoever parses it."""
+    events = read_small_events(tx.driver, [row.ref for row in rows if row.stage == Stage.PARSE.value])
+    return tuple(as_job(row, events.get(row.ref)) for row in rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Dialect, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
@@ -45,13 +45,17 @@ class Database(Protocol):
     def write(self) -> Any:
         """Context manager yielding a Tx; commits at its end. What the driver raises comes out as SQLAlchemy's."""
 
-    def read(self) -> Any:
-        """Context manager yielding a Connection, likewise."""
+    def glance(self) -> Any:
+        """Context manager yielding the driver's connection, for a read of what is prepared; errors likewise."""
 
     def lock(self) -> Any:
         """Context manager that orders writers of several processes before they begin; may wait long."""
 
     def now(self, connection: Connection) -> float: ...
+
+    @property
+    def own_time(self) -> float | None:
+        """The time for a statement that is prepared; None where the database has it at hand itself."""
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
         """Calls `wake` when another process may have made work; returns when `stopped` is set."""
@@ -71,29 +75,41 @@ def open_database(url: str, clock: Callable[[], float] | None = None) -> "Sqlite
 
 
 @contextmanager
-def translated(connection: Connection) -> Iterator[None]:
+def _translated(dialect: Dialect, driver: Any = None, invalidate: Callable[[Exception], None] | None = None) -> Any:
     """Where an error of the driver itself becomes SQLAlchemy's. A connection that died is not used again."""
-    dialect = connection.dialect
     base = dialect.loaded_dbapi.Error
     try:
         yield
     except base as error:
-        lost = dialect.is_disconnect(error, connection.connection, None)
-        if lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
+        lost = driver is not None and dialect.is_disconnect(error, driver, None)
+        if lost and invalidate is not None:
+            invalidate(error)
+        wrapped: Any = DBAPIError.instance(
             None, None, error, base, hide_parameters=True, connection_invalidated=lost, dialect=dialect
-        ) from error
+        )
+        raise wrapped from error
 
 
 @contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection, translated(connection):
-        yield connection
+def _connected(opened: AbstractContextManager[Connection]) -> Iterator[tuple[Connection, Any]]:
+    """A connection, and the driver's own below it."""
+    with opened as connection:
+        driver: Any = connection.connection.dbapi_connection
+        with _translated(connection.dialect, driver, connection.invalidate):
+            yield connection, driver
 
 
-def _driver(connection: Connection) -> Any:
-    return connection.connection.dbapi_connection
+@contextmanager
+def _glance(engine: Engine) -> Iterator[Any]:
+    """The driver's connection alone, outside of any transaction, for a read of one statement."""
+    with _translated(engine.dialect):
+        connection = engine.raw_connection()
+    driver: Any = connection.dbapi_connection
+    try:
+        with _translated(engine.dialect, driver, connection.invalidate):
+            yield driver
+    finally:
+        connection.close()
 
 
 def normal_url(url: str) -> URL:
@@ -141,14 +157,18 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        with self._writer.begin() as connection, translated(connection):
-            yield Tx(connection, _driver(connection), self._clock())
+        with _connected(self._writer.begin()) as (connection, driver):
+            yield Tx(connection, driver, self._clock())
 
-    def read(self) -> AbstractContextManager[Connection]:
-        return _reading(self.reader)
+    def glance(self) -> AbstractContextManager[Any]:
+        return _glance(self.reader)
 
     def now(self, _connection: Connection) -> float:
         """The file is on this machine, so this machine's clock is the database's."""
+        return self._clock()
+
+    @property
+    def own_time(self) -> float | None:
         return self._clock()
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
@@ -240,21 +260,24 @@ class PostgresDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Tx]:
-        with self._writer.begin() as connection, translated(connection):
-            driver = _driver(connection)
+        with _connected(self._writer.begin()) as (connection, driver):
             now = driver.execute(_BEGIN).fetchone()[0]
             tx = Tx(connection, driver, self._clock() if self._clock else now)
             yield tx
             if tx.made_work:
                 driver.execute(_NOTIFY)
 
-    def read(self) -> AbstractContextManager[Connection]:
-        return _reading(self.reader)
+    def glance(self) -> AbstractContextManager[Any]:
+        return _glance(self.reader)
 
     def now(self, connection: Connection) -> float:
         if self._clock:
             return self._clock()
         return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())::float8").scalar_one())
+
+    @property
+    def own_time(self) -> float | None:
+        return self._clock() if self._clock else None
 
     def listen(self, wake: Callable[[], None], stopped: threading.Event) -> None:
         """A lost connection is tried again every second; polling stands behind it."""

@@ -3,7 +3,7 @@
 Whoever changes a row locks it first, several in the order of their names. A claim passes over what is locked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from ..core.types import Job, Stage
 from ..core.work import Settlement
 from .accept import on_conflict_nothing
 from .engine import Tx
+from .prepared import Prepared
 from .tables import is_state, job, lane
 
 CANDIDATES = 500
@@ -22,19 +23,20 @@ CANDIDATES = 500
 FORGOTTEN = 86400.0
 """Seconds after which trouble that nobody met again is forgotten."""
 
+_TROUBLED = Prepared(sa.select(lane.c.name, lane.c.until))
+
 
 # --- claiming -----------------------------------------------------------------------------------------------------
 
 
-def closed(connection: sa.Connection, now: float) -> frozenset[str]:
-    """The lanes of which nothing may be claimed now."""
-    names = sa.select(lane.c.name).where(sa.or_(lane.c.until > now, lane.c.probe_until > now))
-    return frozenset(connection.execute(names).scalars())
+def is_closed(name: sa.ColumnElement[str], at: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
+    """Of a lane in a statement: may nothing of it be claimed now?"""
+    return sa.exists().where(lane.c.name == name, sa.or_(lane.c.until > at, lane.c.probe_until > at))
 
 
-def paused(connection: sa.Connection) -> frozenset[str]:
-    """The lanes of which nothing but a probe may be claimed."""
-    return frozenset(connection.execute(sa.select(lane.c.name).where(lane.c.until > 0)).scalars())
+def is_paused(name: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Of a lane in a statement: may nothing of it be claimed but a probe?"""
+    return sa.exists().where(lane.c.name == name, lane.c.until > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,10 @@ def doors(tx: Tx) -> Doors:
     return Doors(frozenset(row.name for row in rows), frozenset(_locked(tx, rested)) if rested else frozenset())
 
 
-def candidate(tx: Tx, name: str) -> sa.ColumnElement[bool]:
+def candidate(name: sa.ColumnElement[str], at: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
     """The waiting job that should probe the lane: a parse asks nobody, and what failed often may be to blame itself.
     Chosen from both ends of the queue: a callback that was parsed a moment ago has its fetch at the other one."""
-    due = is_state(job, "waiting"), job.c.lane == name, job.c.run_at <= tx.now
+    due = is_state(job, "waiting"), job.c.lane == name, job.c.run_at <= at
     columns = job.c.id, job.c.stage, job.c.tries, job.c.run_at
     ends = [(job.c.run_at, job.c.id), (job.c.run_at.desc(), job.c.id.desc())]
     picked = [sa.select(*columns).where(*due).order_by(*end).limit(CANDIDATES).subquery() for end in ends]
@@ -131,11 +133,20 @@ class Trouble:
     probe_until: float = 0.0
 
 
-def note(tx: Tx, items: Sequence[Settlement]) -> dict[str, Turn]:
-    """What these settlements, whose claims were ours until now, say of their lanes. Returns the lanes that were paused,
-    or run again."""
+def troubled(tx: Tx) -> dict[str, bool]:
+    """The lanes that have a row, and whether they are paused. A look that locks nothing: in good times it is all that
+    lanes cost a settlement."""
+    return {row.name: row.until > 0 for row in _TROUBLED.all(tx.driver)}
+
+
+def note(tx: Tx, items: Sequence[Settlement], troubled: Collection[str]) -> dict[str, Turn]:
+    """What these settlements, whose claims were ours until now, say of their lanes, of which those in trouble are
+    named. Returns the lanes that were paused, or run again."""
     failing = {item.job.lane for item in items if item.party is Party.FAILS}
-    known = _read(tx, sorted({item.job.lane for item in items}))
+    concerned = failing.union(item.job.lane for item in items if item.job.lane in troubled)
+    if not concerned:
+        return {}
+    known = _read(tx, sorted(concerned))
     known |= _begin(tx, sorted(failing - known.keys()))
     troubles: dict[str, Trouble | None] = dict(known)
     turns: dict[str, Turn] = {}

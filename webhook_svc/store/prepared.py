@@ -5,9 +5,10 @@ to build an expression and take it through SQLAlchemy costs many times what the 
 opened (`engine.translated`).
 """
 
+import json
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -40,7 +41,7 @@ class Prepared:
     def __init__(self, statement: Statement | Callable[[str], Statement]) -> None:
         """`statement` may be a function of "sqlite" or "postgresql", where the two need different words."""
         self._statement = statement
-        self._texts: dict[str, _Text] = {}
+        self._texts: dict[str, Text] = {}
 
     def all(self, driver: Any, /, **values: Any) -> list[Row]:
         text = self._text(driver)
@@ -66,12 +67,12 @@ class Prepared:
         """How many rows were changed by all of them. For SQLite: to a server each would be a way of its own."""
         return self._text(driver).execute_each(driver, rows)
 
-    def _text(self, driver: Any) -> "_Text":
+    def _text(self, driver: Any) -> "Text":
         dialect = dialect_of(driver)
         text = self._texts.get(dialect)
         if text is None:
             statement = self._statement(dialect) if callable(self._statement) else self._statement
-            text = self._texts[dialect] = _Text(statement, _DIALECTS[dialect]())
+            text = self._texts[dialect] = Text(statement, _DIALECTS[dialect]())
         return text
 
 
@@ -103,6 +104,26 @@ class PreparedEach:
 
     def _turned(self, rows: Sequence[Values]) -> dict[str, list[Any]]:
         return {name: [row[name] for row in rows] for name in self._names}
+
+
+def each_text(name: str, dialect: str) -> sa.TableValuedAlias:
+    """A table of the texts that are given by that name (see `as_texts`), in its column `value`."""
+    if dialect == "sqlite":
+        return sa.func.json_each(given(name)).table_valued(sa.column("value", sa.Text()))
+    texts = sa.func.unnest(given(name, type_=postgresql.ARRAY(sa.Text())))
+    return texts.table_valued(sa.column("value", sa.Text()), name="texts").render_derived()
+
+
+def as_texts(driver: Any, texts: Iterable[str]) -> Any:
+    return json.dumps(list(texts)) if dialect_of(driver) == "sqlite" else list(texts)
+
+
+def moment(name: str, dialect: str) -> sa.ColumnElement[float]:
+    """The time that is given by that name; on Postgres, where that is None, its own."""
+    at: sa.ColumnElement[float] = given(name, type_=sa.Double())
+    if dialect == "sqlite":
+        return at
+    return sa.func.coalesce(at, sa.literal_column("extract(epoch FROM statement_timestamp())", sa.Double()))
 
 
 def inserting(
@@ -145,27 +166,29 @@ def _named(names: Sequence[str]) -> Any:
     return namedtuple("Row", names)
 
 
-class _Text:
+class Text:
     """A statement as one database reads it, and what its rows are made of."""
 
     def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
-        self._sql = str(compiled)
+        if compiled.post_compile_params:
+            raise TypeError("a list of values has no place in a prepared statement: its length is part of the text")
+        self.sql = str(compiled)
         for name, bind in compiled.binds.items():
             if isinstance(bind.type, postgresql.ARRAY):  # as text every quote in it is escaped, in Python
-                self._sql = self._sql.replace(f"%({name})s", f"%({name})b")
-        self._fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+                self.sql = self.sql.replace(f"%({name})s", f"%({name})b")
+        self.fixed = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         self.row = _row(list(statement.exported_columns), dialect)
 
     def execute(self, driver: Any, values: dict[str, Any]) -> Any:
         """A cursor that has run it."""
-        return driver.execute(self._sql, values | self._fixed if self._fixed else values)
+        return driver.execute(self.sql, values | self.fixed if self.fixed else values)
 
     def execute_each(self, driver: Any, rows: Sequence[Values]) -> int:
-        filled = [{**row, **self._fixed} for row in rows] if self._fixed else rows
+        filled = [{**row, **self.fixed} for row in rows] if self.fixed else rows
         cursor = driver.cursor()
         try:
-            cursor.executemany(self._sql, filled)
+            cursor.executemany(self.sql, filled)
             return int(cursor.rowcount)
         finally:
             cursor.close()

@@ -1,7 +1,8 @@
 """What the stages read of their subject."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -10,35 +11,75 @@ from ..core.errors import Permanent
 from ..core.types import Job, Part
 from ..core.work import DeliveryRow, EventRow, PartRow, SigningRow
 from .codec import load_bundle, load_ref, load_request
+from .prepared import Prepared, PreparedEach, Row, given, moment
 from .tables import delivery, event, job, part, payload, signing
 
+SMALL = 64 * 1024
+"""Bytes of a body up to which it is read with many others at once."""
 
-def read_event(connection: Connection, event_id: str) -> EventRow:
-    columns = (event.c.id, event.c.source, event.c.state, event.c.hint, event.c.received, event.c.origin)
-    query = (
-        sa.select(*columns, payload.c.request, payload.c.body)
-        .join(payload, payload.c.event_id == event.c.id)
-        .where(event.c.id == event_id)
+_EVENT_COLUMNS = (
+    event.c.id,
+    event.c.source,
+    event.c.state,
+    event.c.hint,
+    event.c.received,
+    event.c.origin,
+    payload.c.request,
+    payload.c.body,
+)
+_EVENTS = sa.select(*_EVENT_COLUMNS).join(payload, payload.c.event_id == event.c.id)
+_EVENT = Prepared(_EVENTS.where(event.c.id == given("which")))
+_SMALL_EVENTS = PreparedEach(
+    {"which": event.c.id}, lambda row, _: _EVENTS.where(event.c.id == row.which, event.c.size <= SMALL)
+)
+_SIGNING = Prepared(
+    sa.select(
+        signing,
+        sa.select(sa.func.count())
+        .where(
+            delivery.c.signing_id == signing.c.id,
+            delivery.c.state == "waiting",
+            delivery.c.version == signing.c.version,
+        )
+        .scalar_subquery()
+        .label("undelivered"),
+    ).where(signing.c.id == given("which"))
+)
+_PARTS = Prepared(
+    sa.select(part)
+    .where(part.c.signing_id == given("which"), part.c.version == given("of_version"))
+    .order_by(part.c.position)
+)
+_DELIVERY = Prepared(
+    sa.select(delivery, signing.c.ref)
+    .join(signing, signing.c.id == delivery.c.signing_id)
+    .where(delivery.c.id == given("which"))
+)
+_HELD = Prepared(
+    lambda dialect: sa.select(job.c.id).where(
+        job.c.id == given("which"),
+        job.c.claim == given("number"),
+        job.c.state == "running",
+        job.c.lease_until > moment("at", dialect),
     )
-    row = connection.execute(query).first()
+)
+
+
+def read_event(driver: Any, event_id: str) -> EventRow:
+    row = _EVENT.first(driver, which=event_id)
     if row is None:
         raise Permanent("the bytes of this event are no longer kept")
-    return EventRow(
-        id=row.id,
-        source=row.source,
-        state=row.state,
-        hint=row.hint,
-        received=row.received,
-        request=load_request(row.request, bytes(row.body)),
-        listed=load_ref(bytes(row.body).decode()) if row.origin == "listed" else None,
-    )
+    return _as_event(row)
 
 
-def read_signing(connection: Connection, signing_id: str) -> SigningRow:
-    row = connection.execute(sa.select(signing).where(signing.c.id == signing_id)).one()
-    undelivered = sa.select(sa.func.count()).where(
-        delivery.c.signing_id == signing_id, delivery.c.state == "waiting", delivery.c.version == row.version
-    )
+def read_small_events(driver: Any, event_ids: Sequence[str]) -> dict[str, EventRow]:
+    """By id. Those with a large body are left out, and so are those whose bytes are no longer kept."""
+    rows = _SMALL_EVENTS.all(driver, [{"which": one} for one in event_ids])
+    return {row.id: _as_event(row) for row in rows}
+
+
+def read_signing(driver: Any, signing_id: str) -> SigningRow:
+    row = _SIGNING.one(driver, which=signing_id)
     return SigningRow(
         id=row.id,
         source=row.source,
@@ -50,19 +91,14 @@ def read_signing(connection: Connection, signing_id: str) -> SigningRow:
         version=row.version,
         released=row.released,
         created=row.created,
-        parts=_parts(connection, signing_id, row.version),
+        parts=_parts(driver, signing_id, row.version),
         supplements=row.supplements,
-        undelivered=connection.execute(undelivered).scalar_one(),
+        undelivered=row.undelivered,
     )
 
 
-def read_delivery(connection: Connection, delivery_id: str) -> DeliveryRow:
-    query = (
-        sa.select(delivery, signing.c.ref)
-        .join(signing, signing.c.id == delivery.c.signing_id)
-        .where(delivery.c.id == delivery_id)
-    )
-    row = connection.execute(query).one()
+def read_delivery(driver: Any, delivery_id: str) -> DeliveryRow:
+    row = _DELIVERY.one(driver, which=delivery_id)
     return DeliveryRow(
         id=row.id,
         signing_id=row.signing_id,
@@ -77,9 +113,8 @@ def read_delivery(connection: Connection, delivery_id: str) -> DeliveryRow:
     )
 
 
-def holds(connection: Connection, claimed: Job, now: float) -> bool:
-    ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running", job.c.lease_until > now
-    return connection.execute(sa.select(job.c.id).where(*ours)).first() is not None
+def holds(driver: Any, claimed: Job, now: float | None) -> bool:
+    return _HELD.first(driver, which=claimed.id, number=claimed.claim, at=now) is not None
 
 
 def needed(connection: Connection, hashes: Collection[str], since: float) -> dict[str, bool]:
@@ -97,8 +132,19 @@ def needed(connection: Connection, hashes: Collection[str], since: float) -> dic
     return {bytes(sha256).hex(): bool(alive) for sha256, alive in connection.execute(query)}
 
 
-def _parts(connection: Connection, signing_id: str, version: int) -> tuple[PartRow, ...]:
-    query = sa.select(part).where(part.c.signing_id == signing_id, part.c.version == version).order_by(part.c.position)
+def _as_event(row: Row) -> EventRow:
+    return EventRow(
+        id=row.id,
+        source=row.source,
+        state=row.state,
+        hint=row.hint,
+        received=row.received,
+        request=load_request(row.request, bytes(row.body)),
+        listed=load_ref(bytes(row.body).decode()) if row.origin == "listed" else None,
+    )
+
+
+def _parts(driver: Any, signing_id: str, version: int) -> tuple[PartRow, ...]:
     return tuple(
         PartRow(
             part=Part(
@@ -111,5 +157,5 @@ def _parts(connection: Connection, signing_id: str, version: int) -> tuple[PartR
             version=row.version,
             supplement=row.supplement,
         )
-        for row in connection.execute(query)
+        for row in _PARTS.all(driver, which=signing_id, of_version=version)
     )

@@ -1,18 +1,102 @@
-"""Signings, their parts and their deliveries: how they come to be, are wanted again, and end."""
+"""Signings: how they come to be, are wanted again, and which deliveries wait with them."""
 
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from ..core.ids import digest, new_id, storable
-from ..core.types import DocumentRef, Part, Stage, sink_lane, source_lane
-from ..core.work import Fetched, NewDelivery
-from .accept import on_conflict_nothing
-from .codec import dump_bundle, dump_ref, load_ref
+from ..core.types import DocumentRef, Stage, source_lane
+from .codec import dump_ref, load_ref
 from .engine import Tx
 from .jobs import insert_jobs
-from .tables import content, delivery, job, part, signing, signing_event
+from .prepared import Prepared, PreparedEach, Row, given, inserting
+from .tables import content, delivery, is_state, job, signing, signing_event
+
+_COLUMNS = (
+    signing.c.id,
+    signing.c.key,
+    signing.c.source,
+    signing.c.ref,
+    signing.c.state,
+    signing.c.wanted,
+    signing.c.change,
+    signing.c.version,
+    signing.c.supplements,
+)
+_LOCK = PreparedEach(
+    {"id": signing.c.id, "key": signing.c.key},
+    lambda row, _: (
+        sa.select(*_COLUMNS)
+        .where(sa.or_(signing.c.id == row.id, signing.c.key == row.key))
+        .order_by(signing.c.id)
+        .with_for_update(key_share=True, of=signing)
+    ),
+)
+_INSERT = inserting(
+    signing,
+    *("id", "key", "source", "document", "ref", "title", "state", "wanted", "created", "updated"),
+    unless=("key",),
+    returning=("id", "key"),
+)
+_BY_KEY = Prepared(sa.select(signing.c.id).where(signing.c.key == given("which")))
+_RAISE = {
+    "wanted": signing.c.wanted + 1,
+    "state": "fetching",
+    "updated": given("at"),
+}
+_WANT = Prepared(signing.update().where(signing.c.id == given("which")).values(_RAISE))
+_WANT_CHANGED = Prepared(
+    signing.update().where(signing.c.id == given("which")).values({**_RAISE, "change": signing.c.wanted + 1})
+)
+_REMEMBER_CHANGE = Prepared(
+    signing.update()
+    .where(signing.c.id == given("which"))
+    .values(wanted=signing.c.wanted + 1, change=signing.c.wanted + 1)
+)
+_LEARN = Prepared(
+    signing.update().where(signing.c.id == given("which")).values(ref=given("told"), title=given("named"))
+)
+_LINKED = Prepared(
+    sa.select(signing.c.state, signing.c.version)
+    .join_from(signing, signing_event)
+    .where(signing_event.c.signing_id == given("which"), signing_event.c.event_id == given("spoken"))
+)
+_LINK = inserting(signing_event, "signing_id", "event_id", unless=("signing_id", "event_id"))
+
+_FETCH = sa.and_(job.c.stage == Stage.FETCH.value, job.c.ref == given("which"))
+_WAKE_FETCH = Prepared(job.update().where(_FETCH, job.c.state == "waiting", job.c.waits > 0).values(run_at=given("at")))
+_NOTICE = Prepared(
+    job.update().where(_FETCH, job.c.state == "running").values(created=given("at"), waits=job.c.waits + 1)
+)
+_RENEW = Prepared(job.update().where(_FETCH, job.c.state != "running").values(created=given("at"), waits=0, doubts=0))
+
+_FIRST_WITH = inserting(content, "key", "signing_id", unless=("key",), returning=("key",))
+_WHO_HAD = Prepared(sa.select(content.c.signing_id).where(content.c.key == given("which")))
+
+_WAITING = (delivery.c.signing_id == given("which"), delivery.c.state == "waiting")
+_DELIVER = sa.and_(job.c.stage == Stage.DELIVER.value, job.c.ref.in_(sa.select(delivery.c.id).where(*_WAITING)))
+_WAKE_DELIVERIES = Prepared(
+    job.update().where(_DELIVER, job.c.state == "waiting", job.c.waits > 0).values(run_at=given("at"), waits=0)
+)
+_DROP_DELIVERIES = Prepared(job.delete().where(_DELIVER, is_state(job, "waiting", "suspect")))
+_HOLD_DELIVERIES = Prepared(
+    delivery.update()
+    .where(*_WAITING, ~sa.exists().where(job.c.stage == Stage.DELIVER.value, job.c.ref == delivery.c.id))
+    .values(state="held", reason=given("why"))
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """An event asks for the signing that `ref` names; `changed` where its document may be another than before."""
+
+    event_id: str
+    source: str
+    ref: DocumentRef
+    changed: bool
+    key: bytes
 
 
 def signing_key(source: str, ref: DocumentRef) -> bytes:
@@ -24,30 +108,101 @@ def round_key(source: str, document: str, name: str) -> bytes:
     return digest("round", source, document, name)
 
 
-def lock_signing(tx: Tx, signing_id: str) -> str:
+def lock_signings(tx: Tx, ids: Iterable[str], keys: Iterable[bytes] = ()) -> list[Row]:
     """Whoever asks for a fetch and whoever settles one take this lock first, before the job's: else a settle could
     read `wanted` before another transaction raises it, and delete the job that the other counts on.
-    Returns the state; "nothing" for one that is complete without ever having brought a document."""
-    columns = signing.c.state, signing.c.version
-    row = tx.connection.execute(
-        sa.select(*columns).where(signing.c.id == signing_id).with_for_update(key_share=True)
-    ).one()
+    All of a transaction at once, for they are locked in the order of their ids; those that do not exist are missing."""
+    named = [{"id": one, "key": None} for one in ids]
+    return _LOCK.all(tx.driver, named + [{"id": None, "key": key} for key in keys])
+
+
+def lock_signing(tx: Tx, signing_id: str) -> str:
+    """The state of the one that is locked now; "nothing" if it is complete without ever having brought a document."""
+    (row,) = lock_signings(tx, [signing_id])
     return "nothing" if row.state == "complete" and not row.version else str(row.state)
 
 
-def want(tx: Tx, source: str, ref: DocumentRef, *, changed: bool, event_id: str) -> None:
-    """The signing that `ref` names: created with its fetch job, or its `wanted` raised where that has a use."""
-    signing_id, created = add_signing(tx, source, ref)
-    if not created and not _already_linked(tx, signing_id, event_id):
-        _want_again(tx, signing_id, source, changed)
-        _learn(tx, signing_id, ref)
-    _link(tx, signing_id, event_id)
+def create(tx: Tx, wanted: Mapping[bytes, tuple[str, DocumentRef]]) -> dict[bytes, str]:
+    """Of those (source, ref) by key, the ids of the ones that are new, as yet without a job; one that is there already
+    stays as it is. In the order of their keys, as everybody inserts them."""
+    rows = [_new_row(tx, key, *wanted[key]) for key in sorted(wanted)]
+    return {bytes(row.key): row.id for row in _INSERT.all(tx.driver, rows)}
 
 
-def add_signing(tx: Tx, source: str, ref: DocumentRef) -> tuple[str, bool]:
-    """The id of the signing, and whether it is new, with its fetch job; one that is there already stays as it is."""
+def add_or_revive(tx: Tx, source: str, ref: DocumentRef) -> None:
+    """Another signing leads to this one: it is made, or asked for once more where it was given up."""
     key = signing_key(source, ref)
-    fresh = {
+    created = create(tx, {key: (source, ref)})
+    insert_jobs(tx, Stage.FETCH, [(source_lane(source), one) for one in created.values()])
+    if not created:
+        signing_id = signing_of(tx, key)
+        if lock_signing(tx, signing_id) == "dead":
+            raise_wanted(tx, signing_id, source, changed=False)
+
+
+def signing_of(tx: Tx, key: bytes) -> str:
+    return str(_BY_KEY.one(tx.driver, which=key).id)
+
+
+def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None:
+    """One more fetch is asked for: by the job that waits or runs already, which gets its whole schedule of looks
+    again, or by a new one."""
+    (_WANT_CHANGED if changed else _WANT).run(tx.driver, which=signing_id, at=tx.now)
+    wake_fetch(tx, signing_id)
+    _NOTICE.run(tx.driver, which=signing_id, at=tx.now)
+    _RENEW.run(tx.driver, which=signing_id, at=tx.now)
+    insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
+
+
+def wake_fetch(tx: Tx, signing_id: str) -> None:
+    """A fetch that waits for a file looks now; one that failed keeps its time, for a try is not to be burnt."""
+    if _WAKE_FETCH.run(tx.driver, which=signing_id, at=tx.now):
+        tx.made_work = True
+
+
+def want_again(tx: Tx, signing_id: str, want: Want) -> None:
+    """Another event speaks of a signing that is there: its `wanted` is raised where that has a use."""
+    if not _already_linked(tx, signing_id, want.event_id):
+        _raise_where_of_use(tx, signing_id, want)
+        _learn(tx, signing_id, want.ref)
+    link(tx, [(signing_id, want.event_id)])
+
+
+def link(tx: Tx, pairs: Sequence[tuple[str, str]]) -> None:
+    """Of signings and the events that spoke of them."""
+    _LINK.run(tx.driver, [{"signing_id": signing_id, "event_id": event_id} for signing_id, event_id in pairs])
+
+
+def look_now(tx: Tx, key: bytes, event_id: str) -> None:
+    """The event says that this signing ended. It may be forged or overtaken, so it ends nothing: the fetch of a
+    document that was never served asks the provider, and ends by its answer."""
+    for found in lock_signings(tx, [], [key]):
+        link(tx, [(found.id, event_id)])
+        if found.state == "fetching" and not found.version:
+            wake_fetch(tx, found.id)
+
+
+def first_with(tx: Tx, signing_id: str, key: bytes) -> str:
+    """The signing that had this content first; "" where it is this one."""
+    if _FIRST_WITH.all(tx.driver, [{"key": key, "signing_id": signing_id}]):
+        return ""
+    first = _WHO_HAD.one(tx.driver, which=key).signing_id
+    return "" if first == signing_id else str(first)
+
+
+def wake_deliveries(tx: Tx, signing_id: str) -> None:
+    """Deliveries that waited for their artifacts to be fetched again go on at once."""
+    if _WAKE_DELIVERIES.run(tx.driver, which=signing_id, at=tx.now):
+        tx.made_work = True
+
+
+def hold_deliveries(tx: Tx, signing_id: str, reason: str) -> None:
+    _DROP_DELIVERIES.run(tx.driver, which=signing_id)
+    _HOLD_DELIVERIES.run(tx.driver, which=signing_id, why=storable(reason))
+
+
+def _new_row(tx: Tx, key: bytes, source: str, ref: DocumentRef) -> dict[str, Any]:
+    return {
         "id": new_id("sgn", tx.now),
         "key": key,
         "source": source,
@@ -59,52 +214,24 @@ def add_signing(tx: Tx, source: str, ref: DocumentRef) -> tuple[str, bool]:
         "created": tx.now,
         "updated": tx.now,
     }
-    created = tx.connection.execute(on_conflict_nothing(tx, signing, "key").returning(signing.c.id), fresh).scalar()
-    signing_id = str(created or tx.connection.execute(sa.select(signing.c.id).where(signing.c.key == key)).scalar_one())
-    if created:
-        insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
-    return signing_id, bool(created)
 
 
-def add_or_revive(tx: Tx, source: str, ref: DocumentRef) -> None:
-    """Another signing leads to this one: it is made, or asked for once more where it was given up."""
-    signing_id, created = add_signing(tx, source, ref)
-    if not created and lock_signing(tx, signing_id) == "dead":
-        raise_wanted(tx, signing_id, source, changed=False)
-
-
-def raise_wanted(tx: Tx, signing_id: str, source: str, *, changed: bool) -> None:
-    """One more fetch is asked for: by the job that waits or runs already, which gets its whole schedule of looks
-    again, or by a new one."""
-    values: dict[str, Any] = {"wanted": signing.c.wanted + 1, "state": "fetching", "updated": tx.now}
-    if changed:
-        values["change"] = signing.c.wanted + 1
-    tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(**values))
-    _wake_fetch(tx, signing_id)
-    fetch = job.update().where(job.c.stage == Stage.FETCH.value, job.c.ref == signing_id)
-    tx.connection.execute(fetch.where(job.c.state == "running").values(created=tx.now, waits=job.c.waits + 1))
-    tx.connection.execute(fetch.where(job.c.state != "running").values(created=tx.now, waits=0, doubts=0))
-    insert_jobs(tx, Stage.FETCH, [(source_lane(source), signing_id)])
-
-
-def _want_again(tx: Tx, signing_id: str, source: str, changed: bool) -> None:
+def _raise_where_of_use(tx: Tx, signing_id: str, want: Want) -> None:
     """What another event means depends on where the signing stands: one that is complete stays so unless its
     document may have changed, and one that is held stays held, with the change remembered for its release."""
     state = lock_signing(tx, signing_id)
     if state == "held":
-        if changed:
-            change = {"wanted": signing.c.wanted + 1, "change": signing.c.wanted + 1}
-            tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(change))
+        if want.changed:
+            _REMEMBER_CHANGE.run(tx.driver, which=signing_id)
         return
-    if state == "complete" and not changed:
+    if state == "complete" and not want.changed:
         return
-    raise_wanted(tx, signing_id, source, changed=changed)
+    raise_wanted(tx, signing_id, want.source, changed=want.changed)
 
 
 def _learn(tx: Tx, signing_id: str, ref: DocumentRef) -> None:
     """While nothing was fetched, a later event may know more than the first: a title, a link that still opens."""
-    query = sa.select(signing.c.ref, signing.c.version).where(signing.c.id == signing_id)
-    row = tx.connection.execute(query).one()
+    (row,) = lock_signings(tx, [signing_id])
     if row.version:
         return
     known = load_ref(row.ref)
@@ -115,130 +242,12 @@ def _learn(tx: Tx, signing_id: str, ref: DocumentRef) -> None:
         hints={**known.hints, **ref.hints},
     )
     if more != known:
-        values = {"ref": dump_ref(more), "title": storable(more.name, 400)}
-        tx.connection.execute(signing.update().where(signing.c.id == signing_id).values(values))
-
-
-def _wake_fetch(tx: Tx, signing_id: str) -> None:
-    """A fetch that waits for a file looks now; one that failed keeps its time, for a try is not to be burnt."""
-    waiting = job.c.stage == Stage.FETCH.value, job.c.ref == signing_id, job.c.state == "waiting", job.c.waits > 0
-    if tx.connection.execute(job.update().where(*waiting).values(run_at=tx.now)).rowcount:
-        tx.made_work = True
-
-
-def _link(tx: Tx, signing_id: str, event_id: str) -> None:
-    link = {"signing_id": signing_id, "event_id": event_id}
-    tx.connection.execute(on_conflict_nothing(tx, signing_event, "signing_id", "event_id"), link)
+        _LEARN.run(tx.driver, which=signing_id, told=dump_ref(more), named=storable(more.name, 400))
 
 
 def _already_linked(tx: Tx, signing_id: str, event_id: str) -> bool:
     """An event that is parsed again has had its say, unless its signing came to nothing or has nothing yet."""
-    link = (
-        sa.select(signing.c.state, signing.c.version)
-        .join_from(signing, signing_event)
-        .where(signing_event.c.signing_id == signing_id, signing_event.c.event_id == event_id)
-    )
-    row = tx.connection.execute(link).first()
+    row = _LINKED.first(tx.driver, which=signing_id, spoken=event_id)
     if row is None or (row.state in ("fetching", "complete") and not row.version):
         return False
     return row.state not in ("dead", "partial")
-
-
-def look_now(tx: Tx, source: str, ref: DocumentRef, event_id: str) -> None:
-    """The event says that this signing ended. It may be forged or overtaken, so it ends nothing: the fetch of a
-    document that was never served asks the provider, and ends by its answer."""
-    found = sa.select(signing.c.id, signing.c.state, signing.c.version).where(signing.c.key == signing_key(source, ref))
-    row = tx.connection.execute(found.with_for_update(key_share=True)).first()
-    if row is None:
-        return
-    _link(tx, row.id, event_id)
-    if row.state == "fetching" and not row.version:
-        _wake_fetch(tx, row.id)
-
-
-def first_with(tx: Tx, signing_id: str, key: bytes) -> str:
-    """The signing that had this content first; "" where it is this one."""
-    row = {"key": key, "signing_id": signing_id}
-    if tx.connection.execute(on_conflict_nothing(tx, content, "key").returning(content.c.key), row).first():
-        return ""
-    first = tx.connection.execute(sa.select(content.c.signing_id).where(content.c.key == key)).scalar_one()
-    return "" if first == signing_id else str(first)
-
-
-def insert_parts(tx: Tx, signing_id: str, outcome: Fetched) -> None:
-    """New parts of the version; those that go out now carry the number of their bundle, earlier ones get it too."""
-    bundle = {(new.supplement, one.kind, one.name) for new in outcome.deliveries for one in new.parts}
-    sent = {(kind, name): supplement for supplement, kind, name in bundle}
-    taken = tx.connection.execute(
-        sa.select(sa.func.count()).where(part.c.signing_id == signing_id, part.c.version == outcome.version)
-    ).scalar_one()
-    rows = [
-        _part_row(one, signing_id, outcome.version, taken + offset, sent) for offset, one in enumerate(outcome.parts)
-    ]
-    if rows:
-        tx.connection.execute(part.insert(), rows)
-    for (kind, name), supplement in sent.items():
-        mine = part.c.signing_id == signing_id, part.c.version == outcome.version, part.c.supplement.is_(None)
-        tx.connection.execute(
-            part.update().where(*mine, part.c.kind == kind, part.c.name == name).values(supplement=supplement)
-        )
-
-
-def _part_row(
-    one: Part, signing_id: str, version: int, position: int, sent: dict[tuple[str, str], int]
-) -> dict[str, Any]:
-    return {
-        "signing_id": signing_id,
-        "version": version,
-        "position": position,
-        "kind": one.kind,
-        "name": storable(one.name, 400),
-        "sha256": bytes.fromhex(one.sha256),
-        "size": one.size,
-        "content_type": storable(one.content_type, 200),
-        "supplement": sent.get((one.kind, one.name)),
-    }
-
-
-def insert_deliveries(tx: Tx, signing_id: str, source: str, outcome: Fetched) -> None:
-    for new in outcome.deliveries:
-        insert_delivery(tx, signing_id, source, outcome.version, outcome.title, new)
-
-
-def insert_delivery(tx: Tx, signing_id: str, source: str, version: int, title: str, new: NewDelivery) -> bool:
-    """False where this bundle already goes, or went, to that sink."""
-    row = {
-        "id": new.id,
-        "key": digest("delivery", signing_id, str(version), str(new.supplement), new.sink),
-        "signing_id": signing_id,
-        "source": source,
-        "sink": new.sink,
-        "version": version,
-        "supplement": new.supplement,
-        "state": "waiting",
-        "bundle": dump_bundle(new, title),
-        "created": tx.now,
-    }
-    inserted = tx.connection.execute(on_conflict_nothing(tx, delivery, "key").returning(delivery.c.id), row).scalar()
-    if inserted:
-        insert_jobs(tx, Stage.DELIVER, [(sink_lane(new.sink), new.id)])
-    return bool(inserted)
-
-
-def wake_deliveries(tx: Tx, signing_id: str) -> None:
-    """Deliveries that waited for their artifacts to be fetched again go on at once."""
-    mine = sa.select(delivery.c.id).where(delivery.c.signing_id == signing_id, delivery.c.state == "waiting")
-    waiting = job.c.stage == Stage.DELIVER.value, job.c.state == "waiting", job.c.waits > 0
-    tx.connection.execute(job.update().where(*waiting, job.c.ref.in_(mine)).values(run_at=tx.now, waits=0))
-
-
-def hold_deliveries(tx: Tx, signing_id: str, reason: str) -> None:
-    mine = delivery.c.signing_id == signing_id, delivery.c.state == "waiting"
-    waiting = sa.select(delivery.c.id).where(*mine)
-    tx.connection.execute(
-        job.delete().where(
-            job.c.stage == Stage.DELIVER.value, job.c.ref.in_(waiting), job.c.state.in_(("waiting", "suspect"))
-        )
-    )
-    jobless = ~sa.exists().where(job.c.stage == Stage.DELIVER.value, job.c.ref == delivery.c.id)
-    tx.connection.execute(delivery.update().where(*mine, jobless).values(state="held", reason=storable(reason)))

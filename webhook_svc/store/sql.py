@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import __version__
@@ -37,9 +36,12 @@ from . import accept, claim, gauges, lanes, listing, migrate, read, reconcile, r
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
-from .tables import delivery, job
+from .prepared import Prepared, given
+from .tables import delivery
 
 PROGRESS_LIMIT = 8 * 1024
+
+_PROGRESS = Prepared(delivery.update().where(delivery.c.id == given("which")).values(progress=given("text")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,8 @@ class SqlStore:
         self.refusing(refused, keep, timeout).wait()
 
     def claim(self, wish: Wish) -> Claims:
-        with self._reading() as connection:
-            if not claim.is_due(connection, wish, self.database.now(connection)):
+        with self._glancing() as driver:
+            if not claim.is_due(driver, wish, self.database.own_time):
                 return Claims()
         result: Claims = self._submit(claim.claim, wish)
         return result
@@ -153,20 +155,20 @@ class SqlStore:
     # --- reads ----------------------------------------------------------------------------------------------------
 
     def holds(self, claimed: Job) -> bool:
-        with self._reading() as connection:
-            return read.holds(connection, claimed, self.database.now(connection))
+        with self._glancing() as driver:
+            return read.holds(driver, claimed, self.database.own_time)
 
     def event(self, event_id: str) -> EventRow:
-        with self._reading() as connection:
-            return read.read_event(connection, event_id)
+        with self._glancing() as driver:
+            return read.read_event(driver, event_id)
 
     def signing(self, signing_id: str) -> SigningRow:
-        with self._reading() as connection:
-            return read.read_signing(connection, signing_id)
+        with self._glancing() as driver:
+            return read.read_signing(driver, signing_id)
 
     def delivery(self, delivery_id: str) -> DeliveryRow:
-        with self._reading() as connection:
-            return read.read_delivery(connection, delivery_id)
+        with self._glancing() as driver:
+            return read.read_delivery(driver, delivery_id)
 
     def reconciliations(self) -> Mapping[str, Reconciliation]:
         with self._reading() as connection:
@@ -265,8 +267,13 @@ class SqlStore:
 
     @contextmanager
     def _reading(self) -> Any:
-        with _translated(), self.database.read() as connection:
+        with _translated(), self.database.reader.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _glancing(self) -> Any:
+        with _translated(), self.database.glance() as driver:
+            yield driver
 
     def _committed(self, made_work: bool) -> None:
         if made_work:
@@ -296,8 +303,7 @@ def _save_progress(tx: Tx, items: Iterable[tuple[Job, str]]) -> list[Any]:
 
 
 def _save_one(tx: Tx, claimed: Job, text: str) -> ClaimLost | None:
-    ours = job.c.id == claimed.id, job.c.claim == claimed.claim, job.c.state == "running"
-    if tx.connection.execute(sa.select(job.c.id).where(*ours).with_for_update()).first() is None:
+    if not claim.fenced(tx, [claimed]):
         return ClaimLost("progress came too late: the delivery belongs to another worker")
-    tx.connection.execute(delivery.update().where(delivery.c.id == claimed.ref).values(progress=text))
+    _PROGRESS.run(tx.driver, which=claimed.ref, text=text)
     return None

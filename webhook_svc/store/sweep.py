@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.types import Job
-from .claim import COLUMNS, SUSPECT_EXPIRIES, as_job
 from .engine import Tx
+from .jobs import COLUMNS, SUSPECT_EXPIRIES, as_job
 from .lanes import forget as forget_troubles
 from .serving import forget_the_dead
 from .settle import bury
