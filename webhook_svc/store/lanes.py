@@ -39,6 +39,11 @@ def is_paused(name: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.exists().where(lane.c.name == name, lane.c.until > 0)
 
 
+def paused(connection: sa.Connection) -> frozenset[str]:
+    """The lanes of which nothing but a probe may be claimed."""
+    return frozenset(connection.execute(sa.select(lane.c.name).where(lane.c.until > 0)).scalars())
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """Of the lanes that are not simply open: `ajar` ones let a single job through, which is to be their probe; all

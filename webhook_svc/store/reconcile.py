@@ -15,7 +15,7 @@ from .accept import on_conflict_nothing
 from .codec import dump_ref, dump_request
 from .engine import Tx
 from .jobs import insert_jobs
-from .lanes import troubled
+from .lanes import paused
 from .signings import round_key, signing_key
 from .tables import content, event, payload, reconciliation, signing
 
@@ -72,7 +72,7 @@ def look(tx: Tx, wishes: Sequence[LookWish]) -> list[Look | None]:
 
 def _look(tx: Tx, wish: LookWish) -> Look | None:
     """A source that is paused is not looked at by itself: its list comes from the provider that does not answer."""
-    if wish.due and troubled(tx).get(source_lane(wish.source)):
+    if wish.due and source_lane(wish.source) in paused(tx.connection):
         return None
     first = {"source": wish.source, "mark": tx.now, "next_at": tx.now}
     tx.connection.execute(on_conflict_nothing(tx, reconciliation, "source"), first)
