@@ -167,7 +167,7 @@ class Worker:
             except StoreUnavailable as error:
                 self._log.warning("store.unavailable", detail=str(error))
                 # Leases that ran out meanwhile are renewed before anybody takes them for those of the dead.
-                self._swept = self._monotonic() + self._pace.lease / 3
+                self._swept = self._monotonic() + self._pace.lease / 2
                 self._stopping.wait(self._pace.poll)
                 continue
             if not claimed:
@@ -263,8 +263,9 @@ class Worker:
     def _renew(self) -> None:
         """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""
         looked_lost: frozenset[str] = frozenset()
-        while not self._ended.wait(self._pace.lease / 3):
-            now = self._monotonic()
+        usual = pause = self._pace.lease / 3
+        while not self._ended.wait(pause):
+            pause, now = usual, self._monotonic()
             running = self._running.all()
             mine = [job for job, since in running if since > now - self._pace.job_deadline]
             self._give_up(job for job, since in running if since <= now - self._pace.job_deadline - self._pace.lease)
@@ -272,6 +273,7 @@ class Worker:
                 lost = self._store.renew(mine, self._pace.lease) if mine else frozenset()
             except Exception as error:  # whatever it is, without this thread every lease would run out
                 self._log.warning("lease.not_renewed", error=type(error).__name__, detail=_said(error))
+                pause = min(self._pace.poll, usual)
                 continue
             for job_id in lost & looked_lost:  # once is no news: a job that was settled a moment ago looks lost too
                 self._log.warning("lease.lost", job_id=job_id)

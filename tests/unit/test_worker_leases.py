@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from webhook_svc.core.errors import StoreUnavailable
 from webhook_svc.core.types import Job, Stage
 from webhook_svc.core.work import Claims
 from webhook_svc.worker import Pace, Worker
@@ -76,3 +77,27 @@ def test_a_job_that_is_settled_while_its_lease_is_renewed_is_not_called_lost(
 def test_a_job_that_stays_lost_is_called_lost(capsys: pytest.CaptureFixture[str]) -> None:
     run(Store(times=3))
     assert "lease.lost" in capsys.readouterr().out
+
+
+def test_a_renewal_that_failed_is_tried_again_at_the_next_poll() -> None:
+    answers = iter([StoreUnavailable("away"), StoreUnavailable("away"), None])
+    pauses: list[float] = []
+
+    def renew(*_: object) -> frozenset[str]:
+        error = next(answers)
+        if error is not None:
+            raise error
+        return frozenset()
+
+    def wait(pause: float) -> bool:
+        pauses.append(pause)
+        return len(pauses) == 4
+
+    store: Any = SimpleNamespace(renew=renew)
+    nothing: Any = SimpleNamespace(worker="w1")
+    worker = Worker(store, nothing, nothing, {"sink:a": 1}, Pace(lease=60.0, poll=1.0), monotonic=lambda: 0.0)
+    ended: Any = SimpleNamespace(wait=wait)
+    worker._ended = ended
+    worker._running.add(JOB, 0.0)
+    worker._renew()
+    assert [20.0, 1.0, 1.0, 20.0] == pauses
