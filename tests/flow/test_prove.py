@@ -74,15 +74,21 @@ def test_a_job_that_is_deleted_before_its_work_is_found_as_a_loss(
     assert any("archive: lost " in line for line in verdict.problems()), told(verdict)
 
 
-def test_what_is_left_after_an_interruption_is_nothing(store_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("store", "number"), [("sqlite_url", signal.SIGTERM), ("postgres_url", signal.SIGINT)], ids=["SIGTERM", "Ctrl-C"]
+)
+def test_what_is_left_after_an_interruption_is_nothing(
+    store: str, number: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store_url = request.getfixturevalue(store)
     before = contents(store_url)
     command = [sys.executable, "-m", "webhook_svc", "prove", "--rounds", "50"]
     proof = Program(command, environment("", store_url, 0), tmp_path / "said", cwd=ROOT)
     try:
         until(lambda: "service: " in proof.text(), "the service to run", 60)
         assert before != contents(store_url)
-        proof.signal(signal.SIGINT)
-        assert 0 != proof.wait(60)
+        proof.signal(number)
+        assert 2 == proof.wait(60)
     finally:
         proof.kill()
 

@@ -3,7 +3,6 @@
 import html
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -28,7 +27,7 @@ _TOKEN = re.compile("<NextContinuationToken>(.*?)</NextContinuationToken>")
 
 
 class Bucket:
-    """An S3 server: moto behind a door that lets one write pass at a time, and counts them.
+    """An S3 server: moto behind a door that lets one write pass at a time.
 
     moto looks and writes in two steps, which a real server does in one: hence the door.
     """
@@ -37,7 +36,6 @@ class Bucket:
         from moto.moto_server.werkzeug_app import create_backend_app  # slow to import
 
         self.name = name
-        self.writes: Counter[str] = Counter()
         self._app = create_backend_app("s3")
         self._client = Client(self._app)
         self._one = threading.Lock()
@@ -48,12 +46,7 @@ class Bucket:
             return self._app(environ, start)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._one:
-            return self._write({**environ, "wsgi.input": BytesIO(body)}, start)
-
-    def _write(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        answer, status, headers = run_wsgi_app(self._app, environ)
-        if status.startswith("2"):
-            self.writes[environ["PATH_INFO"].removeprefix(f"/{self.name}/")] += 1
+            answer, status, headers = run_wsgi_app(self._app, {**environ, "wsgi.input": BytesIO(body)})
         start(status, list(headers))
         return answer
 

@@ -1,6 +1,9 @@
 """The command that puts the promises to the proof: prove."""
 
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -32,21 +35,39 @@ def prove(ctx: click.Context, rounds: int, seed: int | None, workers: int, as_js
     """
     from ..prove import Order, prove
 
-    url = load(environment()).store.url
     order = Order(rounds=rounds, workers=workers, seed=int(time.time()) if seed is None else seed)
 
     def say(line: str) -> None:
         click.echo(plain(line), err=as_json)
 
     say(f"{rounds} rounds, seed {order.seed}")
-    try:
-        verdict = prove(url, order, say)
-    except (WebhookError, OSError, ValueError) as error:  # TimeoutError is an OSError: the service did not start
-        click.echo(f"Error: the proof could not be run: {plain(error)}", err=True)
-        ctx.exit(2)
+    with _could_not_run(ctx):
+        verdict = prove(load(environment()).store.url, order, say)
     if as_json:
         echo_json({"seed": order.seed, "rounds": rounds, **verdict.document()})
     else:
         for line in verdict.lines():
             say(line)
     ctx.exit(0 if verdict.good else 1)
+
+
+@contextmanager
+def _could_not_run(ctx: click.Context) -> Iterator[None]:
+    """Whatever keeps the proof from its end, a signal too: what was made for it is removed, and the exit code is 2."""
+    kept = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Interrupted: the proof is not finished, and nothing of it is left behind.", err=True)
+        ctx.exit(2)
+    except (WebhookError, OSError, ValueError) as error:  # TimeoutError is an OSError: the service did not start
+        for line in f"Error: the proof could not be run: {error}".splitlines():
+            click.echo(plain(line), err=True)
+        ctx.exit(2)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

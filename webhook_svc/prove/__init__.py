@@ -23,7 +23,12 @@ Say = Callable[[str], None]
 CALM_WITHIN = 120.0
 SECTIONS: dict[str, dict[str, Any]] = {
     "worker": {"lease": 3.0, "poll": 0.2, "drain": 2.0},
-    "retry": {"delays": [0.2, 0.5, *[1.0] * 5, *[2.0] * 60], "not_ready": [0.2, 0.5, 1.0]},
+    "retry": {
+        "delays": [0.2, 0.5, *[1.0] * 5, *[2.0] * 60],
+        "not_ready": [0.2, 0.5, 1.0],
+        "pause_first": 0.5,
+        "pause_longest": 2.0,
+    },
 }
 """Seconds here, where in earnest they are minutes and hours: nobody wants to wait for the proof of it."""
 COMMANDS = Commands(

@@ -82,13 +82,18 @@ def _check(connection: Connection, name: str) -> None:
 @contextmanager
 def _connected(url: URL, before: str = "") -> Iterator[Connection]:
     """Each statement is committed at once. StoreUnavailable with the first line of what the database says."""
-    engine = sa.create_engine(
-        url,
-        poolclass=sa.NullPool,
-        isolation_level="AUTOCOMMIT",
-        hide_parameters=True,
-        connect_args={"connect_timeout": 10, "prepare_threshold": None},
-    )
+    try:
+        engine = sa.create_engine(
+            url,
+            poolclass=sa.NullPool,
+            isolation_level="AUTOCOMMIT",
+            hide_parameters=True,
+            connect_args={"connect_timeout": 10, "prepare_threshold": None},
+        )
+    except ModuleNotFoundError as error:
+        raise StoreUnavailable(
+            f"{error.name} is missing, Postgres needs: pip install 'webhook-svc[postgres]'"
+        ) from error
     try:
         with engine.connect() as connection:
             yield connection

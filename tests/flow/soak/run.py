@@ -72,6 +72,7 @@ class Soak:
     town: World
     site: Site
     traffic: Traffic
+    door: S3Door
     faults: list[Fault]
     disturbances: list[Disturbance] = field(default_factory=list)
     _begun: dict[str, float] = field(default_factory=dict)
@@ -93,7 +94,7 @@ class Soak:
             tally=self.traffic.tally,
             disturbances=self.disturbances,
             calm_after=calm_after,
-            rewritten=tuple(name for name, count in self.town.bucket.writes.items() if count > 1),
+            rewritten=tuple(self.door.rewritten()),
             met={fault.kind.name: fault.trouble.happened for fault in self.faults},
         ).verdict()
 
@@ -179,7 +180,9 @@ def soak(order: Order, home: Path, say: Say = lambda _: None) -> Verdict:
         jump = min(JUMP, JUMP * order.minutes / 4)
         devices = Devices(proxies=proxies, door=doors[0], mail=mail, disks=disks, server=server, file=file, jump=jump)
         known = all_faults(devices, site, town, traffic)
-        return Soak(order=order, say=say, store=store, town=town, site=site, traffic=traffic, faults=known).run()
+        return Soak(
+            order=order, say=say, store=store, town=town, site=site, traffic=traffic, door=doors[0], faults=known
+        ).run()
 
 
 def _site(order: Order, town: World, url: str, disks: dict[str, SmallDisk]) -> Site:
