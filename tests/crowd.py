@@ -37,6 +37,7 @@ def fill(url: str, crowd: Crowd) -> None:
                     _insert(connection, crowd, state, rows)
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("VACUUM ANALYZE")
+            connection.exec_driver_sql("CHECKPOINT")
     engine.dispose()
 
 
@@ -46,7 +47,8 @@ def _hurry(connection: sa.Connection) -> None:
         connection.exec_driver_sql("SET synchronous_commit = off")
         connection.exec_driver_sql("SET session_replication_role = replica")
     else:
-        for pragma in ("synchronous = OFF", "foreign_keys = OFF", "cache_size = -1000000", "temp_store = MEMORY"):
+        pragmas = "journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF", "cache_size = -1000000"
+        for pragma in (*pragmas, "temp_store = MEMORY"):
             connection.exec_driver_sql(f"PRAGMA {pragma}")
 
 

@@ -28,17 +28,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How much of it: interleaved `rounds`, each of so many events, documents or samples; `large` is a file's bytes."""
+    """How much of it: interleaved `rounds`, each of so many events, documents or samples; `large` is a file's bytes,
+    `crowd` the rows that stand in a store before."""
 
     rounds: int
     events: int
     documents: int
     samples: int
     large: int
+    crowd: int
 
 
-FULL = Scale(rounds=3, events=3000, documents=1000, samples=200, large=1024**3)
-QUICK = Scale(rounds=1, events=600, documents=150, samples=30, large=128 * 1024**2)
+FULL = Scale(rounds=3, events=3000, documents=1000, samples=200, large=1024**3, crowd=1_000_000)
+QUICK = Scale(rounds=1, events=600, documents=150, samples=30, large=128 * 1024**2, crowd=20_000)
 
 Measure = Callable[[Scale], list[Row]]
 _HEAD = ("case", "rate", "CPU ms a unit", "p50 ms", "p99 ms", "rate against yardstick", "CPU against yardstick")
