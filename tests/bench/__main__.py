@@ -1,6 +1,9 @@
-"""All measurements, one table: `python -m tests.bench [--json] [--quick]`."""
+"""All measurements, one table: `python -m tests.bench [--only NAME …] [--json] [--quick]`.
 
-from . import accept, forward, latency, memory
+What `--json` prints, `python -m tests.bench.readme FILE …` writes into the README.
+"""
+
+from . import accept, forward, growth, idle, latency, memory, slope, wake
 from .report import run
 
 run(
@@ -8,6 +11,10 @@ run(
         "accept": accept.measure,
         "forward": forward.measure,
         "latency": latency.measure,
+        "wake": wake.measure,
         "memory": memory.measure,
+        "growth": growth.measure,
+        "slope": slope.measure,
+        "idle": idle.measure,
     }
 )

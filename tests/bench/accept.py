@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from webhook_svc.store.sql import SqlStore
+from webhook_svc.store.tables import job
 
-from .databases import kinds
+from .databases import kinds, rows_of
 from .load import Shot, shoot
 from .machine import Meter, metered
 from .report import Row, Scale, percentile, ratios, run
@@ -89,11 +89,9 @@ def _contenders() -> Iterator[list[Contender]]:
 
 def _check(one: Contender) -> None:
     """As many events wait for their parse as were answered with a 200: nothing was lost, nothing doubled."""
-    store = SqlStore(one.site.store)
-    waiting = sum(number for (name, _), number in store.gauges().items() if name == "jobs")
-    store.close()
+    waiting = rows_of(one.site.store, job)
     if waiting != one.accepted:
-        raise RuntimeError(f"{one.name}: {one.accepted} accepted, {waiting:.0f} in the store")
+        raise RuntimeError(f"{one.name}: {one.accepted} accepted, {waiting} in the store")
 
 
 def _row(one: Contender, source: str, reference: Contender) -> Row:

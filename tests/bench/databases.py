@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import sqlalchemy as sa
+
+from webhook_svc.store.engine import normal_url
 from webhook_svc.store.sql import SqlStore
 
 _SETTINGS = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "listen_addresses=127.0.0.1")
@@ -77,6 +80,14 @@ def _postgres(programs: Path) -> Iterator[Kind]:
         server.wait()
         log.close()
         shutil.rmtree(home)
+
+
+def rows_of(url: str, table: sa.Table) -> int:
+    engine = sa.create_engine(normal_url(url))
+    with engine.connect() as connection:
+        found: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+    engine.dispose()
+    return found
 
 
 def free_port() -> int:

@@ -3,7 +3,7 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,15 +46,23 @@ def metered(*trees: int) -> Iterator[Meter]:
 def cpu_seconds(root: int) -> float:
     """User and system time of a process, its descendants, and those of them that ended and were waited for."""
     stats = dict(_stats())
+    return sum(sum(stats[pid][_UTIME:_CSTIME]) for pid in _family(root, stats)) / _TICK
+
+
+def family(root: int) -> list[int]:
+    """A process and its descendants."""
+    return list(_family(root, dict(_stats())))
+
+
+def _family(root: int, stats: Mapping[int, list[int]]) -> Iterator[int]:
     children: dict[int, list[int]] = {}
     for pid, stat in stats.items():
         children.setdefault(stat[_PPID], []).append(pid)
-    ticks, waiting = 0, [root]
+    waiting = [root] if root in stats else []
     while waiting:
         pid = waiting.pop()
         waiting += children.get(pid, [])
-        ticks += sum(stats[pid][_UTIME:_CSTIME]) if pid in stats else 0
-    return ticks / _TICK
+        yield pid
 
 
 def resident(pid: int) -> int:

@@ -29,7 +29,8 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """How much of it: interleaved `rounds`, each of so many events, documents or samples; `large` is a file's bytes,
-    `crowd` the rows that stand in a store before."""
+    `crowd` the rows that stand in a store before, `stream` the events that go through one worker, `rate` how many
+    of them a second (0: as fast as it goes), `calm` the seconds for which nothing happens."""
 
     rounds: int
     events: int
@@ -37,10 +38,31 @@ class Scale:
     samples: int
     large: int
     crowd: int
+    stream: int
+    calm: float
+    rate: float = 0.0
 
 
-FULL = Scale(rounds=3, events=3000, documents=1000, samples=200, large=1024**3, crowd=1_000_000)
-QUICK = Scale(rounds=1, events=600, documents=150, samples=30, large=128 * 1024**2, crowd=20_000)
+FULL = Scale(
+    rounds=3,
+    events=3000,
+    documents=1000,
+    samples=200,
+    large=1024**3,
+    crowd=1_000_000,
+    stream=1_000_000,
+    calm=20.0,
+)
+QUICK = Scale(
+    rounds=1,
+    events=600,
+    documents=150,
+    samples=30,
+    large=128 * 1024**2,
+    crowd=20_000,
+    stream=20_000,
+    calm=4.0,
+)
 
 Measure = Callable[[Scale], list[Row]]
 _HEAD = ("case", "rate", "CPU ms a unit", "p50 ms", "p99 ms", "rate against yardstick", "CPU against yardstick")
@@ -62,14 +84,19 @@ def run(measures: Mapping[str, Measure]) -> None:
     parser = argparse.ArgumentParser(description="Measures the service beside a yardstick.")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument("--quick", action="store_true", help="small counts: does it run?")
+    parser.add_argument("--rate", type=float, default=0.0, help="events a second at most, where a stream is measured")
+    if len(measures) > 1:
+        parser.add_argument("--only", metavar="NAME", nargs="+", choices=measures, help="these alone, of: %(choices)s")
     asked = parser.parse_args()
+    scale = dataclasses.replace(QUICK if asked.quick else FULL, rate=asked.rate)
     before = facts()
-    rows = [row for measure in measures.values() for row in measure(QUICK if asked.quick else FULL)]
+    rows = {name: measures[name](scale) for name in vars(asked).get("only") or measures}
     after = {**before, "load average after": facts()["load average"]}
     if asked.json:
-        print(json.dumps({"machine": after, "rows": [dataclasses.asdict(row) for row in rows]}, indent=2))
+        told = {name: [dataclasses.asdict(row) for row in some] for name, some in rows.items()}
+        print(json.dumps({"machine": after, "rows": told}, indent=2))
     else:
-        print(table(rows, after))
+        print(table([row for some in rows.values() for row in some], after))
 
 
 def table(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
@@ -79,7 +106,7 @@ def table(rows: Sequence[Row], machine: Mapping[str, str]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    rate = "" if row.rate is None else f"{row.rate:.0f} {row.unit}"
+    rate = "" if row.rate is None else f"{row.rate:.{0 if abs(row.rate) >= 10 else 2}f} {row.unit}"
     figures = (_number(row.cpu_ms, 2), _number(row.p50, 1), _number(row.p99, 1))
     return row.case, rate, *figures, _range(row.rate_ratio), _range(row.cpu_ratio), row.target, row.note
 

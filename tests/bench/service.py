@@ -13,11 +13,18 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from webhook_svc.core.ids import digest, new_id
+from webhook_svc.core.types import RawRequest
+from webhook_svc.core.work import Accepted, NewEvent
+from webhook_svc.store.sql import SqlStore
+
 from .databases import free_port
 
 ROOT = Path(__file__).parents[2]
 SECRET, API_KEY = "5" * 64, "bench-api-key"
 CONCURRENCY = 32
+READY, CHEAP = "signing_request.completed", "signing_request.viewed"
+"""Types of callback: one that leads to a document, and one that leads to nothing."""
 FOLDER = """kind = "folder"
 path = "{home}/archive"
 name = "{{source}}/{{document}}/document.pdf"
@@ -165,11 +172,13 @@ class Said:
         return self._count
 
 
-def callback(number: int, source: str = "contracts", *, padding: int = 0) -> tuple[dict[str, str], bytes]:
+def callback(
+    number: int, source: str = "contracts", *, padding: int = 0, kind: str = READY
+) -> tuple[dict[str, str], bytes]:
     """Headers and body of a signed callback that speaks of a document of its own; at least `padding` bytes."""
     payload = {
         "id": f"evt_{number:08}",
-        "type": "signing_request.completed",
+        "type": kind,
         "created_at": "2026-11-22T05:00:00Z",
         "data": {"signing_request": {"id": f"doc-{number:08}"}, "note": ""},
     }
@@ -179,6 +188,22 @@ def callback(number: int, source: str = "contracts", *, padding: int = 0) -> tup
     signature = hmac.new(SECRET.encode(), b"%d.%b" % (now, body), hashlib.sha256).hexdigest()
     name = {"contracts": "X-Firma-Signature", "inhouse": "X-Signature"}[source]
     return {"Content-Type": "application/json", name: f"t={now},v1={signature}"}, body
+
+
+def accepted_by(store: SqlStore, number: int, kind: str = READY, *, padding: int = 0) -> Accepted:
+    """A genuine callback as the web process would have stored it."""
+    headers, body = callback(number, padding=padding, kind=kind)
+    named = tuple((name.lower(), value) for name, value in headers.items())
+    event = NewEvent(
+        id=new_id("evt", time.time()),
+        key=digest("bench", str(number)),
+        source="contracts",
+        delivery_id="",
+        verified_by="01234567",
+        hint=False,
+        request=RawRequest(path="/hooks/contracts", headers=named, body=body),
+    )
+    return store.accept(event, 30.0)
 
 
 def as_bytes(source: str, headers: dict[str, str], body: bytes) -> bytes:
