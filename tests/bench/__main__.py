@@ -4,12 +4,14 @@ What `--json` prints, `python -m tests.bench.readme FILE …` writes into the RE
 """
 
 from . import accept, forward, growth, idle, latency, memory, slope, wake
+from .peers import race
 from .report import run
 
 run(
     {
         "accept": accept.measure,
         "forward": forward.measure,
+        "peers": race.measure,
         "latency": latency.measure,
         "wake": wake.measure,
         "memory": memory.measure,

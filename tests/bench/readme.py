@@ -16,6 +16,7 @@ BEGIN, END = "<!-- python -m tests.bench.readme writes what follows -->", "<!-- 
 BESIDE = {
     "accept": "a hook that verifies and stores nothing",
     "forward": "a script that keeps no state",
+    "peers": "the better peer",
     "memory": "`curl -o`",
     "growth": "the empty store",
 }
@@ -37,9 +38,9 @@ def _chapter(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lines(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What has a target; the rest stands in the full table."""
+    """What has a target, and the peers; the rest stands in the full table."""
     for row in rows:
-        if row["target"]:
+        if row["target"] or name == "peers":
             ratio = ", ".join(_ratios(row))
             yield f"| {row['case']} | {_figure(row)} | {BESIDE[name] if ratio else ''} | {ratio} | {row['target']} |"
 

@@ -1,0 +1,4 @@
+from ..report import run
+from .race import measure
+
+run({"peers": measure})
