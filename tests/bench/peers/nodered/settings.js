@@ -5,6 +5,7 @@ module.exports = {
     uiPort: Number(process.env.PEER_PORT),
     httpAdminRoot: false,
     functionExternalModules: true,
+    credentialSecret: false,
     httpNodeRoot: "/",
     contextStorage: { default: { module: "memory" } },
     logging: { console: { level: "warn", metrics: false, audit: false } },
