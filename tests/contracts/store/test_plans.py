@@ -12,6 +12,7 @@ from tests.crowd import SINK, SOURCE, Crowd, fill
 from tests.plans import Plan, Watched, watched
 from webhook_svc.core.asking import Query
 from webhook_svc.core.ids import digest, new_id
+from webhook_svc.core.lanes import COUNTED
 from webhook_svc.core.types import DocumentRef, Listed, Meaning, Part, RawRequest, Receipt
 from webhook_svc.core.work import (
     Again,
@@ -28,7 +29,6 @@ from webhook_svc.core.work import (
     Settlement,
     Wish,
 )
-from webhook_svc.store.gauges import COUNTED
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.sweep import PURGE_BATCH
 from webhook_svc.store.tables import attempt, content, delivery, event, job, part, payload, signing, signing_event
