@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
 from .prepared import Prepared, given
+from .steps import Steps
 from .tables import delivery
 
 PROGRESS_LIMIT = 8 * 1024
@@ -61,11 +63,14 @@ class SqlStore:
         url: str,
         *,
         clock: Callable[[], float] | None = None,
+        monotonic: Callable[[], float] | None = None,
         retention: Retention | None = None,
         on_death: Callable[[], None] = lambda: None,
     ) -> None:
+        """In tests `clock` stands for the database's, and, unless `monotonic` is given, for one that is never set."""
         self.url = url
         self.database = open_database(url, clock)
+        self._steps = Steps(monotonic or clock or time.monotonic)
         self.retention = retention or Retention()
         self.committer = Committer(self.database, self._committed, on_death)
         self._prepare_waiting()
@@ -127,7 +132,8 @@ class SqlStore:
             worker=worker, hold=hold, keep_payloads=self.retention.payloads, keep_attempts=self.retention.attempts
         )
         with self._reading() as connection:
-            if not sweep.is_due(connection, order, self.database.now(connection)):
+            now = self.database.now(connection)
+            if self._steps.recent(now, hold) or not sweep.is_due(connection, order, now):
                 return {}
         result: Mapping[str, int] = self._submit(sweep.sweep, order)
         return result
