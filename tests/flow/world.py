@@ -3,6 +3,7 @@
 import html
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -27,7 +28,7 @@ _TOKEN = re.compile("<NextContinuationToken>(.*?)</NextContinuationToken>")
 
 
 class Bucket:
-    """An S3 server: moto behind a door that lets one write pass at a time.
+    """An S3 server: moto behind a door that lets one write pass at a time, and counts them.
 
     moto looks and writes in two steps, which a real server does in one: hence the door.
     """
@@ -36,6 +37,7 @@ class Bucket:
         from moto.moto_server.werkzeug_app import create_backend_app  # slow to import
 
         self.name = name
+        self.writes: Counter[str] = Counter()
         self._app = create_backend_app("s3")
         self._client = Client(self._app)
         self._one = threading.Lock()
@@ -47,6 +49,8 @@ class Bucket:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._one:
             answer, status, headers = run_wsgi_app(self._app, {**environ, "wsgi.input": BytesIO(body)})
+        if status.startswith("2"):
+            self.writes[environ["PATH_INFO"].removeprefix(f"/{self.name}/")] += 1
         start(status, list(headers))
         return answer
 
