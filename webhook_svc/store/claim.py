@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..core.types import Job, Stage
+from ..core.types import Job, Stage, sink_lane
 from ..core.work import Claims, Wish
 from . import lanes
 from .engine import Tx
@@ -64,9 +64,25 @@ def _taking(state: str, which: sa.ColumnElement[bool]) -> Prepared:
     )
 
 
+def _first_of_shares() -> sa.ColumnElement[bool]:
+    """The longest due delivery of each of some sources that wait for this sink, whichever chance picks: none waits for
+    the backlog of another. Read in leaps along the index, from source to source."""
+    deliver: sa.ColumnElement[str] = sa.literal_column(f"'{Stage.DELIVER}'")  # written out, as the states are
+    here = is_state(job, "waiting"), job.c.stage == deliver, job.c.lane == given("of_lane")
+    share = sa.select(sa.func.min(job.c.share).label("name")).where(*here).cte("shares", recursive=True)
+    beyond = sa.select(sa.func.min(job.c.share)).where(*here, job.c.share > share.c.name).scalar_subquery()
+    share = share.union_all(sa.select(beyond).where(share.c.name.is_not(None)))
+    first = sa.select(job.c.id).where(*here, job.c.share == share.c.name, job.c.run_at <= given("at"))
+    first = first.order_by(job.c.run_at, job.c.id).limit(1).correlate(share)
+    firsts = sa.select(first.scalar_subquery().label("id")).where(share.c.name.is_not(None)).subquery()
+    some = sa.select(firsts.c.id).where(firsts.c.id.is_not(None)).order_by(sa.func.random()).limit(given("room"))
+    return job.c.id.in_(some)
+
+
 _DUE = Prepared(_due_by_lane)
 _OF_LANE = job.c.lane == given("of_lane")
 _TAKE = {state: _taking(state, _OF_LANE) for state in STATES}
+_TAKE_SHARES = _taking("waiting", _first_of_shares())
 _TAKE_PROBE = _taking("waiting", lanes.candidate(given("of_lane"), given("at")))
 _RENEW = PreparedEach(
     {**CLAIMED, "until": job.c.lease_until},
@@ -160,10 +176,20 @@ def _taken(tx: Tx, state: str, names: Sequence[str], wish: Wish, doors: lanes.Do
     rows: list[Row] = []
     for lane in names:
         room = min(slots.get(lane, 0), total - len(rows))
-        if room > 0:
-            probe = state == "waiting" and lane in doors.ajar
-            rows += _take(tx, _TAKE_PROBE if probe else _TAKE[state], lane, room, wish)
+        for take in _ways(state, lane, doors):
+            if room > 0:
+                taken = _take(tx, take, lane, room, wish)
+                room -= len(taken)
+                rows += taken
     return rows
+
+
+def _ways(state: str, lane: str, doors: lanes.Doors) -> tuple[Prepared, ...]:
+    """What is tried one after the other until the lane's slots are taken. At a sink the sources take turns first."""
+    if state == "waiting" and lane in doors.ajar:
+        return (_TAKE_PROBE,)
+    fair = state == "waiting" and lane.startswith(sink_lane(""))
+    return (_TAKE_SHARES, _TAKE[state]) if fair else (_TAKE[state],)
 
 
 def _take(tx: Tx, take: Prepared, lane: str, room: int, wish: Wish) -> list[Row]:

@@ -200,7 +200,7 @@ def _insert_deliveries(tx: Tx, caught: Sequence[Catch]) -> dict[str, tuple[Job, 
     inserted = {row.id for row in _INSERT_DELIVERIES.all(tx.driver, rows)}
     kept: dict[str, tuple[Job, ...]] = {}
     running: list[tuple[Job, str]] = []
-    waiting: list[tuple[str, str]] = []
+    waiting: list[tuple[str, str, str]] = []
     for one in caught:
         item = one.item
         free = Counter(item.keep)
@@ -211,7 +211,7 @@ def _insert_deliveries(tx: Tx, caught: Sequence[Catch]) -> dict[str, tuple[Job, 
                 free[place[0]] -= 1
                 mine.append(new_job(tx, Stage.DELIVER, place, item.lease, _as_row(one, new)))
             elif new.id in inserted:
-                waiting.append(place)
+                waiting.append((*place, one.row.source))
         kept[item.job.id] = tuple(mine)
         running += [(job, item.worker) for job in mine]
     insert_running(tx, running)

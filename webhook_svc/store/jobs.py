@@ -5,6 +5,7 @@ from typing import Any
 
 from ..core.ids import new_id
 from ..core.types import Job, Stage
+from ..core.work import DeliveryRow
 from .engine import Tx
 from .prepared import Prepared, PreparedEach, given, inserting
 from .tables import job
@@ -27,7 +28,7 @@ COLUMNS = (
     job.c.expiries,
 )
 
-_NEW = ("id", "lane", "stage", "ref", "state", "run_at", "created")
+_NEW = ("id", "lane", "stage", "share", "ref", "state", "run_at", "created")
 _INSERT = inserting(job, *_NEW, unless=("stage", "ref"))
 _INSERT_RUNNING = inserting(job, *_NEW, "claim", "lease_until", "worker")
 _DELETE = PreparedEach({"id": job.c.id}, lambda row, _: job.delete().where(job.c.id == row.id))
@@ -64,19 +65,21 @@ def as_job(row: Any, subject: Any = None) -> Job:
     )
 
 
-def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, str]], *, delay: float = 0.0) -> None:
-    """A waiting job for each (lane, ref); one that is there already stays as it is."""
+def insert_jobs(tx: Tx, stage: Stage, places: Sequence[tuple[str, ...]], *, delay: float = 0.0) -> None:
+    """A waiting job for each (lane, ref), of a delivery (lane, ref, source); one that is there already stays as it
+    is."""
     rows = [
         {
             "id": new_id("job", tx.now),
             "lane": lane,
             "stage": stage.value,
+            "share": "".join(share),
             "ref": ref,
             "state": "waiting",
             "run_at": tx.now + delay,
             "created": tx.now,
         }
-        for lane, ref in places
+        for lane, ref, *share in places
     ]
     if rows:
         _INSERT.run(tx.driver, rows)
@@ -107,6 +110,7 @@ def insert_running(tx: Tx, jobs: Sequence[tuple[Job, str]]) -> None:
             "id": new.id,
             "lane": new.lane,
             "stage": new.stage.value,
+            "share": new.row.source if isinstance(new.row, DeliveryRow) else "",
             "ref": new.ref,
             "state": "running",
             "run_at": tx.now,

@@ -94,7 +94,7 @@ def _failed_check(tx: Tx, signing_id: str) -> bool:
 def _replay_delivery(tx: Tx, row: Any) -> None:
     values = {"state": "waiting", "receipt": None, "done": None, "reason": ""}
     tx.connection.execute(delivery.update().where(delivery.c.id == row["id"]).values(**values))
-    insert_jobs(tx, Stage.DELIVER, [(sink_lane(row["sink"]), row["id"])])
+    insert_jobs(tx, Stage.DELIVER, [(sink_lane(row["sink"]), row["id"], row["source"])])
 
 
 def _record(tx: Tx, stage: Stage, some_id: str, order: ReplayOrder, state: str) -> None:

@@ -188,6 +188,7 @@ delivery = sa.Table(
 # waiting  to be claimed when `run_at` is over
 # suspect  its lease expired twice: it may have killed its workers, so it is claimed to run alone
 # running  claimed; `claim` is the fencing number, raised by every claim
+# `share` is the source of a delivery: the sources that wait for a sink take turns there.
 # A job disappears when it is settled. `tries` failed, `doubts` of them in a way that hardly passes; `waits` found the
 # file not ready. `recalled`: while it runs, a copy of its event came, which may be the genuine one after a forged one.
 job = sa.Table(
@@ -196,6 +197,7 @@ job = sa.Table(
     sa.Column("id", _Id, primary_key=True),
     sa.Column("lane", sa.String(80), nullable=False),
     sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("share", sa.String(64), nullable=False, server_default=""),
     sa.Column("ref", _Id, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("run_at", _Time, nullable=False),
@@ -219,6 +221,15 @@ job = sa.Table(
         "id",
         postgresql_where=sa.text("state = 'waiting'"),
         sqlite_where=sa.text("state = 'waiting'"),
+    ),
+    sa.Index(
+        "ix_job_share",
+        "lane",
+        "share",
+        "run_at",
+        "id",
+        postgresql_where=sa.text("state = 'waiting' AND stage = 'deliver'"),
+        sqlite_where=sa.text("state = 'waiting' AND stage = 'deliver'"),
     ),
     sa.Index(
         "ix_job_suspect",

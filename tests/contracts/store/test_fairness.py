@@ -20,19 +20,30 @@ CONCURRENCY, PER_LANE = 32, 8
 FLOOD = 100_000
 
 
-def queue(store: SqlStore, lane: str, count: int) -> None:
-    """So many jobs of the lane are due."""
+def queue(store: SqlStore, lane: str, count: int, *, share: str = "") -> None:
+    """So many jobs of the lane are due, deliveries of that source where one is named."""
     numbers = sa.select(sa.literal(1).label("n")).cte("numbers", recursive=True)
     numbers = numbers.union_all(sa.select(numbers.c.n + 1).where(numbers.c.n < count))
-    name = sa.literal(f"{lane}:").concat(sa.cast(numbers.c.n, sa.String))
-    fixed = {"lane": lane, "stage": "fetch", "state": "waiting", "run_at": 1.0, "created": 1.0}
+    name = sa.literal(f"{_name(lane, share)}#").concat(sa.cast(numbers.c.n, sa.String))
+    fixed = {
+        "lane": lane,
+        "stage": "deliver" if share else "fetch",
+        "share": share,
+        "state": "waiting",
+        "run_at": 1.0,
+        "created": 1.0,
+    }
     rows = sa.select(name, name, *map(sa.literal, fixed.values()))
     with store.database.write() as tx:
         tx.connection.execute(job.insert().from_select(["id", "ref", *fixed], rows))
 
 
+def _name(lane: str, share: str) -> str:
+    return f"{lane}:{share}" if share else lane
+
+
 class Crew:
-    """Workers on one database, whose jobs are done when `work` returns. `done` are their lanes, in order."""
+    """Workers on one database, whose jobs are done when `work` returns. `done` says in order of which queue."""
 
     def __init__(self, work: Callable[[Job], None]) -> None:
         self.done: list[str] = []
@@ -45,7 +56,7 @@ class Crew:
             self._work(one)
             store.committer.submit(_delete, one.id)
             with self.changed:
-                self.done.append(one.lane)
+                self.done.append(one.id.partition("#")[0])
                 self.changed.notify_all()
             return ()
 
@@ -125,3 +136,17 @@ def test_more_lanes_than_slots_are_all_served(store: SqlStore, crew: Callable[..
     made.await_done(dict.fromkeys(lanes, 1))
 
     assert len(made.done) < 10 * len(lanes), "long before the first was worked off"
+
+
+def test_a_sink_for_which_100_000_documents_of_one_source_wait_takes_those_of_the_others_in_turn(
+    store: SqlStore, crew: Callable[..., Crew]
+) -> None:
+    others = {f"small{number}": 5 for number in range(3)}
+    for share, count in {"flood": FLOOD, **others}.items():
+        queue(store, "sink:archive", count, share=share)
+    made = crew(lambda _job: None)
+    made.start(store, "w1", ["sink:archive"])
+    made.await_done({f"sink:archive:{share}": count for share, count in others.items()})
+
+    last = max(index for index, name in enumerate(made.done) if name != "sink:archive:flood")
+    assert last < 20 * PER_LANE, "the others were done within a few rounds"

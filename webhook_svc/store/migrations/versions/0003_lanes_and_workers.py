@@ -1,4 +1,4 @@
-"""Lanes in trouble, which workers run, and the deliveries of a source."""
+"""Lanes in trouble, which workers run, the deliveries of a source, and whose turn it is at a sink."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,3 +31,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_index(op.f("ix_delivery_source_id"), "delivery", ["source", "id"], unique=False)
+    # Last, for every callback needs this table: the lock on it is held until the end.
+    op.add_column("job", sa.Column("share", sa.String(length=64), server_default="", nullable=False))
+    op.create_index(
+        "ix_job_share",
+        "job",
+        ["lane", "share", "run_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'waiting' AND stage = 'deliver'"),
+        sqlite_where=sa.text("state = 'waiting' AND stage = 'deliver'"),
+    )
