@@ -9,6 +9,7 @@ from email.policy import SMTP
 import pytest
 
 from webhook_svc.simulators.mailbox import Mailbox
+from webhook_svc.stage.processes import until
 
 
 @pytest.fixture
@@ -78,3 +79,14 @@ def test_a_message_that_is_cut_off_is_not_kept(box: Mailbox) -> None:
 )
 def test_what_it_does_not_understand_is_answered_with_an_error(box: Mailbox, said: bytes, code: bytes) -> None:
     assert code in talk(box, said + b"QUIT\r\n")
+
+
+def test_a_mail_whose_conversation_broke_off_is_one_that_its_sender_may_not_know_of(box: Mailbox) -> None:
+    kept = b"EHLO me\r\nMAIL FROM:<a@acme.example>\r\nRCPT TO:<b@acme.example>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
+
+    talk(box, kept + b"QUIT\r\n")
+    assert (1, 0) == (len(box.mails), box.unsure)
+
+    talk(box, kept)
+    assert box.wait_for(2, 10)
+    until(lambda: box.unsure == 1, "the end of the conversation to be noticed")
