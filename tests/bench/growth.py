@@ -145,6 +145,7 @@ def _watch(one: Contender, events: int) -> None:
         for _ in range(looks):
             if one.store.ready():
                 raise RuntimeError("the store is not ready")
+            one.store.unserved()
     with one.taking("/metrics", looks // 4):
         for _ in range(looks // 4):
             one.store.gauges()

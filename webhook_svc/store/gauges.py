@@ -45,6 +45,13 @@ def lanes_in(connection: Connection, *states: str) -> Sequence[Any]:
     return connection.execute(sa.union_all(*map(_in_state, states))).all()
 
 
+def oldest_waiting(connection: Connection) -> dict[str, float]:
+    """The lanes in which work waits, with when the longest due of it was due: two looks into the index for each."""
+    found = _leaps("waiting")
+    known = sa.select(found.c.lane, _oldest("waiting", found.c.lane)).where(found.c.lane.is_not(None))
+    return {row.lane: row.oldest for row in connection.execute(known)}
+
+
 def _in_state(state: str) -> sa.Select[Any]:
     """What waits may be a million: its index is read in leaps from lane to lane. What runs is what the workers have
     hands for, and is read whole."""
@@ -58,8 +65,12 @@ def _in_state(state: str) -> sa.Select[Any]:
     mine = is_state(job, state), job.c.lane == lane
     some = sa.select(job.c.id).where(*mine).order_by(job.c.run_at).limit(COUNTED).correlate(found).subquery()
     number = sa.select(sa.func.count()).select_from(some).scalar_subquery().label("number")
-    oldest = sa.select(job.c.run_at).where(*mine).order_by(job.c.run_at).limit(1).scalar_subquery().label("oldest")
-    return sa.select(lane, named, number, oldest).where(lane.is_not(None))
+    return sa.select(lane, named, number, _oldest(state, lane)).where(lane.is_not(None))
+
+
+def _oldest(state: str, lane: sa.ColumnElement[str]) -> sa.ColumnElement[float]:
+    first = sa.select(job.c.run_at).where(is_state(job, state), job.c.lane == lane).order_by(job.c.run_at).limit(1)
+    return first.scalar_subquery().label("oldest")
 
 
 def _leaps(state: str) -> sa.CTE:

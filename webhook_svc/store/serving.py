@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from ..core.lanes import LaneRow
 from .engine import Tx
-from .gauges import STATES, lanes_in
+from .gauges import STATES, lanes_in, oldest_waiting
 from .tables import lane, worker
 
 
@@ -49,8 +49,8 @@ def unserved(connection: Connection, now: float) -> dict[str, float]:
     """Lanes in which work waits and which no running worker serves, with the seconds that the longest due of it has
     been due."""
     served = _served(connection, now)
-    waiting = lanes_in(connection, "waiting")
-    return {row.lane: max(now - row.oldest, 0.0) for row in waiting if row.lane not in served}
+    waiting = oldest_waiting(connection)
+    return {name: max(now - oldest, 0.0) for name, oldest in waiting.items() if name not in served}
 
 
 def overview(connection: Connection, now: float) -> tuple[LaneRow, ...]:

@@ -176,6 +176,7 @@ def test_a_story_is_found_by_its_ids(explained: Callable[..., None], prefix: str
 def test_a_lane_is_counted_only_so_far(explained: Callable[..., None], crowded: Watched) -> None:
     explained(lambda store: store.gauges(), "ix_job_claim", "ix_job_suspect", "ix_job_lease", rows=COUNTED)
     explained(lambda store: store.lanes(), "ix_job_claim", rows=COUNTED)
+    explained(lambda store: store.lane_rows(), "ix_job_claim", rows=COUNTED)
     assert COUNTED <= crowded.store.lanes()[f"sink:{SINK}"] < CROWD.waiting / 2
 
 
@@ -192,8 +193,9 @@ def test_what_a_provider_lists_is_looked_up_by_key(explained: Callable[..., None
     explained(lambda store: store.reconciled(Reconciled(look=look, rows=tuple(rows), whole=True)))
 
 
-def test_readiness_costs_nothing(explained: Callable[..., None]) -> None:
+def test_readiness_is_told_without_counting(explained: Callable[..., None]) -> None:
     explained(lambda store: store.ready(), rows=1)
+    explained(lambda store: store.unserved(), "ix_job_claim", rows=1)
 
 
 def _event() -> NewEvent:
