@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook_svc.core.names import disposition_name, safe_name
-from webhook_svc.files import CHUNK, Tree, new_file, remove_stale
+from webhook_svc.files import CHUNK, LARGE, Tree, new_file, remove_stale
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_what_stands_there_is_never_overwritten_and_no_temporary_file_stays(tmp_
     assert [b"first"] == [path.read_bytes() for path in tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("size", [4, 10_000_000])
+@pytest.mark.parametrize("size", [4, LARGE])
 def test_an_error_while_it_is_written_leaves_no_file_and_no_thread(tmp_path: Path, size: int) -> None:
     def act() -> None:
         with new_file(tmp_path) as file:
@@ -90,7 +90,7 @@ def test_an_error_while_it_is_written_leaves_no_file_and_no_thread(tmp_path: Pat
     assert ([], before) == (list(tmp_path.iterdir()), threading.active_count())
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, 9_000_000, 40_000_000])
+@pytest.mark.parametrize("size", [0, 1, CHUNK, CHUNK + 1, LARGE + 20_000_000])
 def test_a_file_knows_the_hash_of_what_was_written_and_of_what_was_copied(tmp_path: Path, size: int) -> None:
     content = random.Random(size).randbytes(size)
     with new_file(tmp_path) as written, new_file(tmp_path) as copied:

@@ -1,4 +1,4 @@
-"""The hash of bytes as they pass."""
+"""Bytes as they pass: how many at a time, and their hash."""
 
 import hashlib
 import queue
@@ -8,12 +8,20 @@ from typing import Final
 CHUNK: Final = 256 * 1024
 """Bytes that are read, hashed and written at a time."""
 
-_BESIDE_FROM: Final = 8 * 1024 * 1024
-_AHEAD: Final = 4
+LARGE: Final = 32 * 1024 * 1024
+"""From here on a file is large: there are few of them at once, and what a step costs counts more than its memory."""
+
+_LARGE_CHUNK: Final = 1024 * 1024
+_AHEAD: Final = 3
+
+
+def chunk_at(position: int) -> int:
+    """Bytes to take at a time from there on."""
+    return CHUNK if position < LARGE else _LARGE_CHUNK
 
 
 class Sha256:
-    """Those of a large file are hashed on a thread of their own, while the next come in: at most four chunks wait.
+    """Those of a large file are hashed on a thread of their own, while the next come in: at most three chunks wait.
 
     `update` keeps the chunk, so nobody may change it. Who takes no `hexdigest` must `close`.
     """
@@ -26,7 +34,7 @@ class Sha256:
 
     def update(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        if self._thread is None and self._size < _BESIDE_FROM:
+        if self._thread is None and self._size < LARGE:
             self._hash.update(chunk)
         elif chunk:
             self._beside(chunk)

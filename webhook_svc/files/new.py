@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from .hashing import CHUNK, Sha256
+from .hashing import LARGE, Sha256, chunk_at
 
-WINDOW: Final = 16 * 1024 * 1024
+WINDOW: Final = LARGE // 2
 
 _TEMP_SUFFIX: Final = ".part"
 _NOT_BETWEEN_THESE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
@@ -34,7 +34,7 @@ class NewFile:
         """All bytes of that file, from disk to disk where the file system can; read back here for the hash."""
         with source.open("rb", buffering=0) as stored:
             window = Window(stored.fileno())
-            while count := _copied(stored.fileno(), self._handle):
+            while count := _copied(stored.fileno(), self._handle, chunk_at(self.size)):
                 self._took(os.pread(self._handle, count, self.size))
                 window.move(count)
 
@@ -74,7 +74,7 @@ class NewFile:
 
 class Window:
     """What a large file keeps in the cache: what is written goes to disk while the rest still comes, and other files
-    are not pushed out. A file below two windows stays where it is: it is soon read again."""
+    are not pushed out. One that is not large stays where it is: it is soon read again."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -126,15 +126,15 @@ def _write(handle: int, chunk: bytes) -> None:
         left = left[os.write(handle, left) :]
 
 
-def _copied(source: int, target: int) -> int:
+def _copied(source: int, target: int, most: int) -> int:
     """The next bytes from where both stand; 0 at the end."""
     if hasattr(os, "copy_file_range"):
         try:
-            return os.copy_file_range(source, target, CHUNK)
+            return os.copy_file_range(source, target, most)
         except OSError as error:
             if error.errno not in _NOT_BETWEEN_THESE:
                 raise
-    chunk = os.read(source, CHUNK)
+    chunk = os.read(source, most)
     _write(target, chunk)
     return len(chunk)
 

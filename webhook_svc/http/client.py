@@ -27,6 +27,8 @@ _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _AS_IT_IS: Final = ("", "identity", "none", "binary", "7bit", "8bit", "utf-8", "aws-chunked")
 _SAFE_METHODS: Final = ("GET", "HEAD")
 _DRAINED: Final = 64 * 1024
+_LARGE: Final = 32 * 1024 * 1024
+_LARGE_CHUNK: Final = 1024 * 1024
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -299,9 +301,12 @@ def _beginning(host: str, raw: urllib3.BaseHTTPResponse, limit: int) -> bytes:
 
 
 def _chunks(host: str, raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """Larger ones of a large body: then what each costs counts more than its memory."""
+    taken = 0
     while True:
         with translated(host):
-            chunk = raw.read(CHUNK, decode_content=False)
+            chunk = raw.read(CHUNK if taken < _LARGE else _LARGE_CHUNK, decode_content=False)
         if not chunk:
             return
+        taken += len(chunk)
         yield chunk
