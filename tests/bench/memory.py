@@ -1,9 +1,11 @@
-"""Memory: how much a worker grows over one large document, into a folder and into a bucket, and how fast it goes.
+"""Memory: how much a worker grows over one large document, into a folder and into a bucket, and how fast it goes;
+and over many at once.
 
 `python -m tests.bench.memory`
 """
 
 import json
+import os
 import subprocess
 import tempfile
 import threading
@@ -32,6 +34,7 @@ name = "{{{{source}}}}/{{{{document}}}}/document.pdf"
 """
 _MB = 1024 * 1024
 _STAGES = ("fetch", "deliver")
+_AT_ONCE, _OF = 64, 20 * _MB
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,22 +56,62 @@ class Taken:
 
 
 def measure(scale: Scale) -> list[Row]:
+    with kinds() as databases:
+        # The database has no part in these bytes: one kind of it is enough.
+        return [*_large(scale, databases[0]), _many(databases[0])]
+
+
+def _large(scale: Scale, kind: Kind) -> list[Row]:
+    """Round by round: curl, its file synced as ours are; then the worker, which writes two or sends it."""
     size = scale.large / _MB
-    with kinds() as databases, provider(scale.large) as sender, bucket() as address:
-        curl = [_curl(sender, scale.large) for _ in range(scale.rounds)]
-        rows = [Row(case=f"{size:.0f} MB: curl -o", rate=median(curl), unit="MB/s", note="download, no sync")]
-        for name, sink in (("folder", FOLDER), ("S3", _BUCKET.format(address=address))):
-            # The database has no part in these bytes: one kind of it is enough.
-            taken = [_forward(databases[0], sender, sink) for _ in range(scale.rounds)]
-            rows.append(_row(f"{size:.0f} MB into {name}", taken, size, curl))
-    return rows
+    curl: list[float] = []
+    synced: list[float] = []
+    with provider(scale.large) as sender, bucket() as address:
+        sinks = {"a folder": FOLDER, "S3": _BUCKET.format(address=address)}
+        taken: dict[str, list[Taken]] = {name: [] for name in sinks}
+        for _ in range(scale.rounds):
+            alone, with_sync = _curl(sender)
+            curl.append(size / alone)
+            synced.append(size / with_sync)
+            for name, sink in sinks.items():
+                taken[name].append(_forward(kind, sender, sink))
+    rows = [
+        Row(case=f"{size:.0f} MB: curl -o", rate=median(curl), unit="MB/s", note="one copy, in the cache"),
+        Row(case=f"{size:.0f} MB: curl -o, synced", rate=median(synced), unit="MB/s", note="one copy, on disk"),
+    ]
+    return rows + [_row(f"{size:.0f} MB into {name}", runs, size, curl, synced) for name, runs in taken.items()]
 
 
-def _curl(sender: Provider, size: int) -> float:
+def _curl(sender: Provider) -> tuple[float, float]:
+    """Seconds until curl ends, and until its file is on disk."""
     with tempfile.TemporaryDirectory(prefix="bench-curl-") as folder:
-        started = time.perf_counter()
-        subprocess.run(["curl", "-sf", "-o", f"{folder}/document.pdf", f"{sender.url}/files/doc-0"], check=True)
-        return size / _MB / (time.perf_counter() - started)
+        path, started = Path(folder, "document.pdf"), time.perf_counter()
+        subprocess.run(["curl", "-sf", "-o", path, f"{sender.url}/files/doc-0"], check=True)
+        alone = time.perf_counter() - started
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        return alone, time.perf_counter() - started
+
+
+def _many(kind: Kind) -> Row:
+    """Documents at once, each held up by its provider until all of them are under way."""
+    with provider(_OF, 0.2) as sender, tempfile.TemporaryDirectory(prefix="bench-many-") as home:
+        site = Site(home=Path(home), store=kind.fresh(), provider=sender.url, concurrency=_AT_ONCE)
+        with worker(site) as child:
+            time.sleep(1.0)
+            with watched(child.pid) as growth, metered(child.pid) as meter:
+                accept_all(site, _AT_ONCE)
+                Said(site.log("worker")).wait("deliver.done", _AT_ONCE)
+    grown = (growth.peak - growth.idle) / _MB
+    return Row(
+        case=f"{_AT_ONCE} at once of {_OF / _MB:.0f} MB into a folder",
+        rate=_AT_ONCE * _OF / _MB / meter.seconds,
+        unit="MB/s",
+        cpu_ms=meter.cpu[0] * 1000 / _AT_ONCE,
+        target="memory bounded",
+        note=f"memory +{grown:.0f} MB above idle {growth.idle / _MB:.0f} MB, {grown / _AT_ONCE:.1f} MB each; "
+        f"{meter.quiet}",
+    )
 
 
 def _forward(kind: Kind, sender: Provider, sink: str) -> Taken:
@@ -101,7 +144,7 @@ def watched(pid: int) -> Iterator[Growth]:
         thread.join()
 
 
-def _row(case: str, taken: list[Taken], size: float, curl: list[float]) -> Row:
+def _row(case: str, taken: list[Taken], size: float, curl: list[float], synced: list[float]) -> Row:
     rates = [size / (one.fetch + one.deliver) for one in taken]
     worst = max(one.growth.peak - one.growth.idle for one in taken) / _MB
     return Row(
@@ -113,7 +156,8 @@ def _row(case: str, taken: list[Taken], size: float, curl: list[float]) -> Row:
         target="memory ≤ 100 MB above idle, ≥ 0.8 x",
         note=f"memory +{worst:.0f} MB above idle {taken[0].growth.idle / _MB:.0f} MB; into the vault "
         f"{size / median(one.fetch for one in taken):.0f} MB/s, out of it "
-        f"{size / median(one.deliver for one in taken):.0f} MB/s; {taken[-1].meter.quiet}",
+        f"{size / median(one.deliver for one in taken):.0f} MB/s; against curl and a sync "
+        f"{ratios(rates, synced)[0]:.2f} x; {taken[-1].meter.quiet}",
     )
 
 

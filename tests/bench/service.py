@@ -80,6 +80,7 @@ class Site:
     store: str
     provider: str = "http://127.0.0.1:9"
     sink: str = FOLDER
+    concurrency: int = CONCURRENCY
     port: int = field(default_factory=free_port)
 
     @property
@@ -90,7 +91,7 @@ class Site:
     def environ(self) -> dict[str, str]:
         text = _CONFIGURATION.format(
             port=self.port,
-            concurrency=CONCURRENCY,
+            concurrency=self.concurrency,
             store=self.store,
             home=self.home,
             secret=SECRET,
