@@ -77,7 +77,7 @@ def test_what_stands_there_is_never_overwritten_and_no_temporary_file_stays(tmp_
     assert [b"first"] == [path.read_bytes() for path in tmp_path.iterdir()]
 
 
-@pytest.mark.parametrize("size", [4, LARGE])
+@pytest.mark.parametrize("size", [4, LARGE + 1])
 def test_an_error_while_it_is_written_leaves_no_file_and_no_thread(tmp_path: Path, size: int) -> None:
     def act() -> None:
         with new_file(tmp_path) as file:

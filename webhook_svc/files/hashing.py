@@ -21,7 +21,7 @@ def chunk_at(position: int) -> int:
 
 
 class Sha256:
-    """Those of a large file are hashed on a thread of their own, while the next come in: at most three chunks wait.
+    """A large file is hashed on a thread of its own, while its next bytes come in: at most three chunks wait.
 
     `update` keeps the chunk, so nobody may change it. Who takes no `hexdigest` must `close`.
     """
@@ -29,32 +29,38 @@ class Sha256:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._size = 0
-        self._thread: threading.Thread | None = None
-        self._waiting: queue.Queue[bytes] = queue.Queue(_AHEAD)
+        self._beside: _Beside | None = None
 
     def update(self, chunk: bytes) -> None:
         self._size += len(chunk)
-        if self._thread is None and self._size < LARGE:
-            self._hash.update(chunk)
-        elif chunk:
-            self._beside(chunk)
+        if self._beside is None and self._size > LARGE:
+            self._beside = _Beside(self._hash)
+        (self._beside or self._hash).update(chunk)
 
     def hexdigest(self) -> str:
         self.close()
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        if self._thread is not None:
-            self._waiting.put(b"")
-            self._thread.join()
-            self._thread = None
+        if self._beside is not None:
+            self._beside.end()
+            self._beside = None
 
-    def _beside(self, chunk: bytes) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
-            self._thread.start()
+
+class _Beside:
+    def __init__(self, hash_: "hashlib._Hash") -> None:
+        self._hash = hash_
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_AHEAD)
+        self._thread = threading.Thread(target=self._work, name="sha256", daemon=True)
+        self._thread.start()
+
+    def update(self, chunk: bytes) -> None:
         self._waiting.put(chunk)
 
+    def end(self) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
     def _work(self) -> None:
-        while chunk := self._waiting.get():
+        while (chunk := self._waiting.get()) is not None:
             self._hash.update(chunk)
