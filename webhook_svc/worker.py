@@ -249,10 +249,9 @@ class Worker:
         self._running.follow(job, kept, self._monotonic(), promised)
         for one in kept[1:]:
             self._todo.put(one)
-        if kept:
-            return kept[0]
-        self._store.poke()
-        return None
+        if not kept or kept[0].lane != job.lane:
+            self._store.poke()  # a slot of its lane is free
+        return kept[0] if kept else None
 
     def _promise(self) -> dict[str, int]:
         """The slots that the deliveries of a fetch may take along."""

@@ -1,6 +1,7 @@
 """A worker keeps to its slots, serves every lane, and makes way for another process where a job never ends."""
 
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +33,7 @@ class Store:
     left: list[str] = field(default_factory=list)
     away: bool = False
     woken: threading.Event = field(default_factory=threading.Event)
+    patience: float = 0.01
 
     def claim(self, wish: Wish) -> Claims:
         self.wishes.append(wish)
@@ -57,7 +59,7 @@ class Store:
         return self.known
 
     def wait(self, timeout: float) -> None:
-        self.woken.wait(min(timeout, 0.01))
+        self.woken.wait(min(timeout, self.patience))
         self.woken.clear()
 
     def poke(self) -> None:
@@ -228,6 +230,25 @@ def test_the_last_quarter_of_the_slots_is_kept_for_lanes_that_run_nothing() -> N
         running.add(job(number, "source:a"), 0.0)
 
     assert ({"source:b": 1, "source:c": 1}, 2) == running.share(lanes, 8)
+
+
+def test_the_slot_of_a_job_is_filled_again_while_what_followed_from_it_runs(gate: threading.Event) -> None:
+    store, begun = Store(waiting=[job(1, "source:a"), job(2, "source:a")]), queue.SimpleQueue[str]()
+    store.patience = 30.0
+
+    def run(one: Job, _keep: object) -> tuple[Job, ...]:
+        begun.put(one.id)
+        if one.lane == "sink:a":
+            gate.wait(30)
+        return (job(3),) if one.id == "job_1" else ()
+
+    worker = made(store, run, {"source:a": 1, "sink:a": 1}, poll=30.0, lease=60.0, drain=10.0)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    assert {"job_1", "job_2", "job_3"} == {begun.get(timeout=10) for _ in range(3)}
+    gate.set()
+    worker.stop()
+    thread.join(10)
 
 
 def test_a_promised_slot_is_out_of_everybody_elses_reach() -> None:
