@@ -244,6 +244,8 @@ class Worker:
 
         try:
             kept = self._runner.run(job, keep)
+        except StoreUnavailable as error:
+            self._log.warning("settle.failed", ref=job.ref, job_stage=job.stage.value, detail=str(error))
         except BaseException as error:  # a thread that ends here would hold its slot and its lease for ever
             self._log.error("settle.failed", ref=job.ref, job_stage=job.stage.value, exc_info=error)
         self._running.follow(job, kept, self._monotonic(), promised)

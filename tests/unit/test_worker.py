@@ -160,6 +160,26 @@ def test_a_plugin_that_exits_does_not_take_its_slot_along(capsys: pytest.Capture
     assert "settle.failed" in capsys.readouterr().out
 
 
+def test_what_could_not_be_settled_for_want_of_a_store_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    done = threading.Event()
+
+    def run(one: Job, _keep: object) -> tuple[Job, ...]:
+        if one.id == "job_1":
+            raise StoreUnavailable("the disk is full")
+        done.set()
+        return ()
+
+    worker = made(Store(waiting=[job(1), job(2)]), run, {"sink:a": 1}, concurrency=1)
+    started = threading.Thread(target=worker.run)
+    started.start()
+    assert done.wait(10)
+    worker.stop()
+    started.join(10)
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "settle.failed" in line)
+    assert "the disk is full" in line
+
+
 def test_what_runs_beside_the_loop_is_told_to_stop_and_waited_for() -> None:
     begun, ended = threading.Event(), threading.Event()
 

@@ -110,6 +110,8 @@ def _shifted_datetime(now: Callable[[], float]) -> type:
             return isinstance(thing, _Real)
 
     class Shifted(_Real, metaclass=Kind):
+        __slots__ = ()
+
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> Any:
             return _Real.fromtimestamp(now(), tz)
