@@ -123,6 +123,7 @@ def give_back(tx: Tx, items: Sequence[Sequence[Job]]) -> list[None]:
         {**claimed(one), "back": "suspect" if one.alone else "waiting", "at": tx.now} for jobs in items for one in jobs
     ]
     _GIVE_BACK.run(tx.driver, rows)
+    lanes.give_back_probes(tx, [one.id for jobs in items for one in jobs])
     tx.made_work = True
     return [None] * len(items)
 

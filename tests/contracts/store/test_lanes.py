@@ -197,6 +197,15 @@ def test_a_probe_whose_worker_died_is_followed_by_another_after_its_lease(life: 
     assert lost.id != second.id
 
 
+def test_a_probe_that_is_given_back_is_followed_by_another_at_once(life: Any, queue: Any) -> None:
+    queue(5)
+    pause(life)
+    life.clock.advance(5)
+    life.store.give_back(life.claim(LANE).jobs)
+
+    assert (LANE,) == life.claim(LANE).probing
+
+
 def test_a_slow_probe_opens_the_lane_even_after_others_followed_it(life: Any, queue: Any, words: Any) -> None:
     queue(5)
     pause(life)
@@ -272,6 +281,16 @@ def test_a_fetch_takes_no_delivery_of_a_paused_lane_along(life: Any, queue: Any,
     settled = life.settle(fetch, words.fetched(deliveries=bundles), keep={LANE: 8, "sink:legal": 8})
 
     assert ["sink:legal"] == [one.lane for one in settled.kept]
+
+
+def test_a_parse_does_not_go_on_to_its_fetch_while_the_source_is_paused(life: Any, words: Any) -> None:
+    life.speak("d1", "d2", "d3")
+    parse_id = life.fresh()
+    *fetches, parse = sorted(life.claim(SOURCE).jobs, key=lambda one: one.ref == parse_id)
+    for one in fetches:
+        fail(life, one, delay=1000.0)
+
+    assert () == life.settle(parse, words.said("d4"), keep={SOURCE: 1}).kept
 
 
 def test_a_suspect_of_a_paused_lane_does_not_hold_up_its_worker(life: Any, queue: Any) -> None:
