@@ -25,7 +25,8 @@ def prove(ctx: click.Context, rounds: int, seed: int | None, workers: int, as_js
     It runs on your own store, in a place apart: on Postgres in a new schema, on SQLite in a new file beside yours.
     Your tables, your sources and your sinks are not touched. Simulated providers send callbacks, a web process and
     workers of its own are killed (kill -9), providers and the mail server misbehave; then what was acknowledged is held
-    against what arrived in a folder and a mailbox, byte for byte.
+    against what arrived in a folder and a mailbox, byte for byte. It opens ten connections to Postgres, seven with one
+    worker.
 
     Exit code 0: every promise held. 1: one was broken, and is named. 2: the proof could not be run.
 

@@ -78,7 +78,7 @@ def _run(store: SqlStore, home: Path, order: Order, say: Say) -> Verdict:
         service = stack.enter_context(Service(order.commands, environ, home, workers=order.workers))
         traffic = stack.enter_context(Traffic(town, f"{service.url}/hooks", order.seed))
         lease = SECTIONS["worker"]["lease"]
-        say(f"service: a web process at {service.url} and {order.workers} workers, lease {lease:g} s")
+        say(f"service: web process at {service.url}, worker processes: {order.workers}, lease {lease:g} s")
 
         def calm() -> float:
             return come_to_rest(service, traffic, store, order.patience)

@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=30.0, help="of callbacks and faults (30)")
     parser.add_argument("--workers", type=int, default=3, help="worker processes, at least two (3)")
     parser.add_argument("--seed", type=int, default=None, help="of what is sent, killed and broken (the clock)")
-    parser.add_argument("--rate", type=float, default=3.0, help="documents that are signed in a second (3)")
+    parser.add_argument("--rate", type=float, default=2.0, help="documents that are signed in a second (2)")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it: the logs are in it")
     return parser
 

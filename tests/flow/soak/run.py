@@ -59,7 +59,7 @@ class Order:
     minutes: float = 30.0
     workers: int = 3
     seed: int = 1
-    rate: float = 3.0
+    rate: float = 2.0
 
 
 @dataclass(slots=True, kw_only=True)
