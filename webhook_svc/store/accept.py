@@ -13,7 +13,7 @@ from ..core.work import Accepted, NewEvent, RefusedCallback
 from .codec import dump_request
 from .engine import Tx
 from .jobs import insert_jobs
-from .prepared import inserting
+from .prepared import PreparedEach, inserting
 from .tables import event, job, payload, refused, signing, signing_event
 
 REQUEUE_INTERVAL = 60.0
@@ -23,7 +23,9 @@ _EVENTS = inserting(
     event,
     *("id", "key", "source", "state", "delivery_id", "verified_by", "hint", "size", "received", "queued"),
     unless=("key",),
-    returning=("key", "id"),
+)
+_IDS = PreparedEach(
+    {"key": event.c.key}, lambda row, _: sa.select(event.c.key, event.c.id).where(event.c.key == row.key)
 )
 _PAYLOADS = inserting(payload, "event_id", "request", "body", "received", unless=("event_id",))
 
@@ -37,17 +39,16 @@ def accept(tx: Tx, items: Sequence[NewEvent]) -> list[Accepted]:
     for item in items:
         fresh.setdefault(item.key, item)
     ordered = [fresh[key] for key in sorted(fresh)]
-    inserted = _insert_events(tx, ordered)
-    new = [item for item in ordered if item.key in inserted]
+    known = _insert_events(tx, ordered)
+    new = [item for item in ordered if known[item.key] == item.id]
     if new:
         _PAYLOADS.run(tx.driver, [_payload_row(tx, item.id, item) for item in new])
         insert_jobs(tx, Stage.PARSE, [(source_lane(item.source), item.id) for item in new])
-    known = {key: inserted.get(key) or _id_of(tx, key) for key in fresh}
-    new_ids = {item.id for item in new}
-    for copy in sorted(items, key=lambda item: item.key):
-        if copy.id not in new_ids:
-            _count_copy(tx, known[copy.key], copy)
-    return [Accepted(event_id=known[item.key], new=item.id in new_ids) for item in items]
+    if len(new) < len(items):
+        for copy in sorted(items, key=lambda item: item.key):
+            if copy.id != known[copy.key]:
+                _count_copy(tx, known[copy.key], copy)
+    return [Accepted(event_id=known[item.key], new=item.id == known[item.key]) for item in items]
 
 
 def on_conflict_nothing(tx: Tx, table: sa.Table, *columns: str) -> "sqlite.Insert | postgresql.Insert":
@@ -84,7 +85,7 @@ def _shortened(request: RawRequest) -> RawRequest:
 
 
 def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
-    """The ids of those that were not there, by key."""
+    """The ids under which they stand, by key: their own, or those of earlier copies."""
     rows = [
         {
             "id": item.id,
@@ -100,7 +101,9 @@ def _insert_events(tx: Tx, items: Sequence[NewEvent]) -> dict[bytes, str]:
         }
         for item in items
     ]
-    return {bytes(row.key): row.id for row in _EVENTS.all(tx.driver, rows)}
+    if _EVENTS.run(tx.driver, rows) == len(items):
+        return {item.key: item.id for item in items}
+    return {bytes(row.key): row.id for row in _IDS.all(tx.driver, [{"key": item.key} for item in items])}
 
 
 def _payload_row(tx: Tx, event_id: str, item: NewEvent) -> dict[str, Any]:
@@ -110,10 +113,6 @@ def _payload_row(tx: Tx, event_id: str, item: NewEvent) -> dict[str, Any]:
         "body": item.request.body,
         "received": tx.now,
     }
-
-
-def _id_of(tx: Tx, key: bytes) -> str:
-    return str(tx.connection.execute(sa.select(event.c.id).where(event.c.key == key)).scalar_one())
 
 
 def _count_copy(tx: Tx, event_id: str, copy: NewEvent) -> None:

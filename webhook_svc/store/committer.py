@@ -1,7 +1,7 @@
 """One thread per process through which every write goes: what waits is committed together, with one fsync.
 
-The waiters of a batch are released when its transaction is on disk, each with its own result. Without waiting for
-company: a lone write commits at once, and a crowd shares the next commit.
+The waiters of a batch are released when its transaction is on disk, each with its own result. A lone write commits as
+soon as it is waited for, and what was begun by then, or while a commit is under way, shares the next one.
 """
 
 import threading
@@ -29,20 +29,27 @@ Batch = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 class Unit:
     """One write that waits: `batch` does it together with others of its kind. A `core.ports.Pending` for one waiter."""
 
-    __slots__ = ("_error", "_gate", "_result", "_timeout", "_until", "batch", "item", "settled", "size", "withdrawn")
+    __slots__ = (
+        *("_error", "_gate", "_result", "_timeout", "_until", "_wanted"),
+        *("batch", "item", "settled", "size", "taken", "withdrawn"),
+    )
 
-    def __init__(self, batch: Batch, item: Any, size: int, timeout: float) -> None:
+    def __init__(self, batch: Batch, item: Any, size: int, timeout: float, wanted: Callable[[], None]) -> None:
+        """`wanted` is called where somebody waits for what was not taken yet."""
         self.batch, self.item, self.size = batch, item, size
+        self._wanted = wanted
         self._timeout, self._until = timeout, time.monotonic() + timeout
         self._gate = threading.Lock()  # the lightest thing that one thread can wait for and another one open
         self._gate.acquire()
         self._result: Any = None
         self._error: Exception | None = None
-        self.settled = self.withdrawn = False
+        self.taken = self.settled = self.withdrawn = False
 
     def wait(self) -> Any:
         """The result once it is committed. StoreUnavailable if that takes too long, counted from when it was begun:
         it is withdrawn if it was not taken yet, and otherwise may still be committed."""
+        if not (self.taken or self.settled):
+            self._wanted()
         if not self._gate.acquire(timeout=max(0.0, self._until - time.monotonic())):
             self.withdrawn = True
             raise StoreUnavailable(f"the store did not commit within {self._timeout:g} s")
@@ -73,6 +80,7 @@ class Committer:
     def reset(self) -> None:
         """As new: after a fork the thread and its waiters are the parent's."""
         self._waiting: deque[Unit] = deque()
+        self._wanted = False
         self._taken: list[Unit] = []
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -85,14 +93,13 @@ class Committer:
 
     def begin(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Unit:
         """Hands the unit over and never waits; whatever is wrong is raised by its `wait`."""
-        unit = Unit(batch, item, size, timeout)
+        unit = Unit(batch, item, size, timeout, self._want)
         with self._condition:
             if self._cause is not None or self._closed:
                 unit.settle(StoreUnavailable("the committer has ended"))
                 return unit
             self._start()
             self._waiting.append(unit)
-            self._condition.notify()
         return unit
 
     def submit(self, batch: Batch, item: Any, *, size: int = 0, timeout: float = 30.0) -> Any:
@@ -107,6 +114,11 @@ class Committer:
             thread = self._thread
         if thread is not None:
             thread.join()
+
+    def _want(self) -> None:
+        with self._condition:
+            self._wanted = True
+            self._condition.notify()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -130,7 +142,7 @@ class Committer:
 
     def _wait(self) -> bool:
         with self._condition:
-            while not self._waiting and not self._closed:
+            while not (self._wanted and self._waiting) and not self._closed:
                 self._condition.wait()
             return bool(self._waiting)
 
@@ -142,8 +154,10 @@ class Committer:
             while self._waiting and len(taken) < MAX_UNITS and (not taken or size + self._waiting[0].size <= MAX_BYTES):
                 unit = self._waiting.popleft()
                 if not unit.withdrawn:
+                    unit.taken = True
                     taken.append(unit)
                     size += unit.size
+            self._wanted = bool(self._waiting)
         self._taken = taken
         return taken
 

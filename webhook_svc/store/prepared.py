@@ -8,7 +8,7 @@ opened (`engine.translated`).
 import json
 import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +24,9 @@ Statement = sa.Select[Any] | UpdateBase
 Values = Mapping[str, Any]
 Row = Any
 """A named tuple of the statement's columns."""
+
+MOST_ROWS = 32
+"""Of one statement for SQLite, whose older versions take 999 values."""
 
 _DIALECTS: dict[str, Callable[[], Dialect]] = {
     "sqlite": lambda: sqlite.dialect(paramstyle="named"),
@@ -126,22 +129,62 @@ def moment(name: str, dialect: str) -> sa.ColumnElement[float]:
     return sa.func.coalesce(at, sa.literal_column("extract(epoch FROM statement_timestamp())", sa.Double()))
 
 
+class Inserting(PreparedEach):
+    """Rows for a table. SQLite too takes several at once: with every statement it lets the other threads of the process
+    go first, which under load costs more than the statement."""
+
+    def __init__(
+        self, table: sa.Table, columns: Sequence[str], unless: Sequence[str], returning: Sequence[str]
+    ) -> None:
+        self._table, self._columns, self._unless, self._returning = table, columns, unless, returning
+        self._sized: dict[int, tuple[list[str], Prepared]] = {}
+        super().__init__({name: table.c[name] for name in columns}, self._one_or_array)
+
+    def all(self, driver: Any, rows: Sequence[Values]) -> list[Row]:
+        if dialect_of(driver) == "postgresql":
+            return super().all(driver, rows)
+        return [found for some, values in self._portions(rows) for found in some.all(driver, **values)]
+
+    def run(self, driver: Any, rows: Sequence[Values]) -> int:
+        if dialect_of(driver) == "postgresql":
+            return super().run(driver, rows)
+        return sum(some.run(driver, **values) for some, values in self._portions(rows))
+
+    def _portions(self, rows: Sequence[Values]) -> Iterator[tuple[Prepared, dict[str, Any]]]:
+        """By powers of two, so that a few statements serve every number."""
+        start = 0
+        while start < len(rows):
+            size = min(1 << (len(rows) - start).bit_length() - 1, MOST_ROWS)
+            names, statement = self._of_size(size)
+            values = [row[name] for row in rows[start : start + size] for name in self._columns]
+            yield statement, dict(zip(names, values, strict=True))
+            start += size
+
+    def _of_size(self, size: int) -> tuple[list[str], Prepared]:
+        if size not in self._sized:
+            names = [f"{name}_{number}" for number in range(size) for name in self._columns]
+            binds = iter([given(name, type_=self._table.c[name.rpartition("_")[0]].type) for name in names])
+            rows = [{name: next(binds) for name in self._columns} for _ in range(size)]
+            self._sized[size] = names, Prepared(self._finished(sqlite.insert(self._table).values(rows)))
+        return self._sized[size]
+
+    def _one_or_array(self, row: Any, dialect: str) -> Statement:
+        insert = postgresql.insert(self._table) if dialect == "postgresql" else sqlite.insert(self._table)
+        if row.table is None:
+            return self._finished(insert.values({name: getattr(row, name) for name in self._columns}))
+        return self._finished(insert.from_select(self._columns, row.table))
+
+    def _finished(self, insert: "postgresql.Insert | sqlite.Insert") -> Statement:
+        if self._unless:
+            insert = insert.on_conflict_do_nothing(index_elements=self._unless)
+        return insert.returning(*(self._table.c[name] for name in self._returning)) if self._returning else insert
+
+
 def inserting(
     table: sa.Table, *columns: str, unless: Sequence[str] = (), returning: Sequence[str] = ()
 ) -> PreparedEach:
     """Rows of these columns. One that stands already, equal in `unless`, which names a unique key, stays as it is."""
-
-    def statement(row: Any, dialect: str) -> Statement:
-        insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
-        if row.table is None:
-            insert = insert.values({name: getattr(row, name) for name in columns})
-        else:
-            insert = insert.from_select(columns, row.table)
-        if unless:
-            insert = insert.on_conflict_do_nothing(index_elements=unless)
-        return insert.returning(*(table.c[name] for name in returning)) if returning else insert
-
-    return PreparedEach({name: table.c[name] for name in columns}, statement)
+    return Inserting(table, columns, unless, returning)
 
 
 def _scalars(columns: Mapping[str, sa.Column[Any]]) -> Any:
