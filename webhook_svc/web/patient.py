@@ -21,7 +21,7 @@ from ..core.errors import BodyTooSlow, Refused, StoreUnavailable
 from .arrival import Arrival
 from .exchange import ExchangeWorker
 from .terse import RETRY_AFTER, raw_answer
-from .together import Together
+from .together import HELD_UP, Together, Turn
 
 _RECEIVED: Final = 256 * 1024
 _SMALL: Final = 64 * 1024
@@ -29,9 +29,6 @@ _HANG_UP: Final = 5.0
 _LINGER: Final = 2.0  # as gunicorn does for connections that are idle when it stops
 _CROWDED: Final = 0.8
 _MOST_TOGETHER: Final = 64
-_HELD_UP: Final = 0.02
-"""Seconds after which a thread that begins requests is held up by one of them, and another takes the rest."""
-
 _TARGET: Final = re.compile(rb"(?:\r\n)?([A-Z]{3,20}) \S*?/hooks/([a-z0-9][a-z0-9_-]{0,62})[/? ]")
 
 
@@ -63,6 +60,7 @@ class PatientWorker(ExchangeWorker):
         self._held = 0
         self._callbacks: list[TConn] = []  # whole since the last look at the poller
         self._working = 0  # threads
+        self._turn = Turn()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -74,7 +72,7 @@ class PatientWorker(ExchangeWorker):
 
     def enqueue_req(self, conn: TConn) -> None:
         """A connection from which a request is expected: new, kept alive, or with the next one sent behind the last."""
-        conn.sock.setblocking(False)
+        _unblock(conn.sock)
         self._receive(conn, Arrival(self.patience.body, time.monotonic()), conn.sock)
 
     def _receive(self, conn: TConn, arrival: Arrival, sock: socket.socket) -> None:
@@ -115,22 +113,28 @@ class PatientWorker(ExchangeWorker):
             self._callbacks.append(conn)
         else:
             conn.sock.setblocking(True)
-            self._give(Together([(conn, self.exchange(conn))]))
+            self._give(Together([(conn, self.exchange(conn))], self._turn))
 
     def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
-        super().wait_for_and_dispatch_events(timeout)
-        while self._callbacks:
-            ready, self._callbacks = self._callbacks[:_MOST_TOGETHER], self._callbacks[_MOST_TOGETHER:]
-            self._give_together(ready)
+        try:
+            events = self.poller.select(timeout)
+        except InterruptedError:
+            return
+        with self._turn.taken():
+            for key, _ in events:
+                key.data(key.fileobj)
+            while self._callbacks:
+                ready, self._callbacks = self._callbacks[:_MOST_TOGETHER], self._callbacks[_MOST_TOGETHER:]
+                self._give_together(ready)
 
     def _give_together(self, conns: list[TConn]) -> None:
         """Their sockets stay as they are: a short answer that finds no room in one is not being read.
 
-        While a thread begins them this one waits: two that both compute only take turns at hindering each other.
+        While a thread begins them this one waits, and leaves its turn to it.
         """
-        together = Together((conn, self.exchange(conn)) for conn in conns)
+        together = Together([(conn, self.exchange(conn)) for conn in conns], self._turn)
         self._give(together)
-        while not together.all_begun.wait(_HELD_UP) and self._working < self.cfg.threads:
+        while not together.all_begun.wait(HELD_UP) and self._working < self.cfg.threads:
             self._give(together)
 
     def _give(self, together: Together[TConn]) -> None:
@@ -181,7 +185,7 @@ class PatientWorker(ExchangeWorker):
             self._keep(conn)
 
     def _keep(self, conn: TConn) -> None:
-        conn.sock.setblocking(False)
+        _unblock(conn.sock)
         keep = self.cfg.keepalive
         conn.timeout = time.monotonic() + (keep if self.alive else min(keep, _LINGER))
         self.keepalived_conns.append(conn)
@@ -256,3 +260,9 @@ class PatientWorker(ExchangeWorker):
         else:
             self._forget(conn)
             self._close(conn)
+
+
+def _unblock(sock: socket.socket) -> None:
+    """Most are so already, and asking costs nothing."""
+    if sock.gettimeout() != 0.0:
+        sock.setblocking(False)
