@@ -147,9 +147,13 @@ class _Logger:
 def _caller() -> str:
     """The module that speaks, where it did not say its name."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] in ("structlog", __name__):
+    while frame.f_back is not None and _is_logging(frame.f_globals["__name__"]):
         frame = frame.f_back
     return str(frame.f_globals["__name__"])
+
+
+def _is_logging(module: str) -> bool:
+    return module == __name__ or module.startswith("structlog.")
 
 
 def _formatter(format: str, stream: TextIO | None) -> logging.Formatter:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,28 @@ def test_configuring_twice_prints_once() -> None:
     log.configure("info", "json", stream)
     structlog.get_logger("x").info("once")
     assert 1 == len(stream.getvalue().splitlines())
+
+
+def test_a_line_that_cannot_be_written_harms_nobody() -> None:
+    with open("/dev/full", "w") as full:
+        log.configure("info", "json", full)
+        structlog.get_logger("x").info("ours")
+        logging.getLogger("y").warning("theirs")
+    structlog.get_logger("x").info("to a file that was closed")
+
+
+def test_lines_of_many_threads_are_whole(tmp_path: Path) -> None:
+    with open(tmp_path / "log", "w") as file, ThreadPoolExecutor(8) as threads:
+        log.configure("info", "json", file)
+        for number in range(200):
+            threads.submit(structlog.get_logger("x").info, "e", number=number, long="x" * 1500)
+    written = [json.loads(line)["number"] for line in (tmp_path / "log").read_text().splitlines()]
+    assert list(range(200)) == sorted(written)
+
+
+def test_the_module_that_speaks_is_named_where_it_did_not_say_so(lines: Lines) -> None:
+    structlog.get_logger().info("e")
+    assert __name__ == only(lines)["logger"]
 
 
 def test_people_on_a_terminal_get_text() -> None:

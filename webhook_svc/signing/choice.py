@@ -29,7 +29,9 @@ class AnyOf:
 
     def mask(self, request: RawRequest) -> RawRequest:
         """What any of them masks; nothing is masked twice, for the fingerprint is to be compared."""
-        masked = [scheme.mask(request) for scheme in self.schemes]
+        masked = [one for scheme in self.schemes if (one := scheme.mask(request)) is not request]
+        if not masked:
+            return request
         headers = tuple(
             next((one.headers[place] for one in masked if one.headers[place] != header), header)
             for place, header in enumerate(request.headers)

@@ -250,6 +250,18 @@ def test_a_store_that_is_away_is_said_so(ingest: Ingest, books: Books) -> None:
         ingest.receive(ingest.find("signed", ""), signed(), "203.0.113.9")
 
 
+def test_what_is_begun_waits_only_when_it_is_asked_for_the_answer(ingest: Ingest, books: Books) -> None:
+    begun = ingest.begin(ingest.find("signed", ""), signed(), "203.0.113.9")
+    refusal = ingest.begin(ingest.find("signed", ""), signed(headers=()), "203.0.113.9")
+    assert ([], []) == (books.events, books.refused)
+    assert callable(begun)
+    assert callable(refusal)
+    assert begun().accepted == Accepted(event_id=books.events[0].id, new=True)
+    with pytest.raises(NotGenuine):
+        refusal()
+    assert 1 == len(books.refused)
+
+
 def test_a_refused_callback_is_kept_masked(ingest: Ingest, books: Books) -> None:
     request = RawRequest(path=f"/hooks/guarded/{TOKEN}", query="key=a-wrong-one", body=b"{}")
     with pytest.raises(NotGenuine):

@@ -1,6 +1,7 @@
 """The committer over a database that is only a record of its transactions."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -89,6 +90,24 @@ def test_a_batch_is_no_larger_than_4_mb_but_takes_one_unit_of_any_size(
 def test_a_lone_write_waits_for_no_company(committer: Committer, database: Recorder) -> None:
     assert 7 == committer.submit(database.batch, 7)
     assert [[7]] == database.batches
+
+
+def test_what_was_begun_before_anybody_waits_is_committed_together(committer: Committer, database: Recorder) -> None:
+    begun = [committer.begin(database.batch, item) for item in range(5)]
+    assert [] == database.batches
+    assert list(range(5)) == [one.wait() for one in begun]
+    assert [list(range(5))] == database.batches
+
+
+def test_patience_counts_from_the_beginning_and_not_from_the_wait(committer: Committer, database: Recorder) -> None:
+    database.gate.clear()
+    late = [committer.begin(database.batch, item, timeout=0.2) for item in range(10)]
+    begun = time.monotonic()
+    for one in late:
+        with pytest.raises(StoreUnavailable, match=r"0\.2 s"):
+            one.wait()
+    assert time.monotonic() - begun < 1.0
+    database.gate.set()
 
 
 def test_who_gives_up_before_the_lock_is_ours_is_withdrawn(committer: Committer, database: Recorder) -> None:

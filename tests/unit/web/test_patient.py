@@ -43,6 +43,8 @@ class Running:
         for key, value in {"threads": 2, "keepalive": 30, "worker_connections": 20, **settings}.items():
             config.set(key, value)
         self.asked: list[dict[str, Any]] = []
+        self.waiting: list[str] = []
+        self.gate = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         kind = patient(patience)
         self.worker: Any = kind(0, os.getppid(), [self.listener], None, 30, config, Logger(config))
@@ -59,8 +61,25 @@ class Running:
         if environ["PATH_INFO"] == "/fails":
             raise RuntimeError("S3CRET")
         body = b"%d" % len(environ["wsgi.input"].read())
-        start("200 OK", [("Content-Length", str(len(body)))])
+        headers = [("Content-Length", str(len(body)))]
+        if "late" in environ["QUERY_STRING"]:
+            return self._late(body, headers, environ, start)
+        if "stuck" in environ["QUERY_STRING"]:
+            self._gate(environ)
+        start("200 OK", headers)
         return [body]
+
+    def _late(self, body: bytes, headers: Any, environ: dict[str, Any], start: Callable[..., Any]) -> Iterator[bytes]:
+        """Answers only when it is asked for its answer, and after that of `gate`."""
+        self._gate(environ)
+        if "broken" in environ["QUERY_STRING"]:
+            raise RuntimeError("S3CRET")
+        start("200 OK", headers)
+        yield body
+
+    def _gate(self, environ: dict[str, Any]) -> None:
+        self.waiting.append(environ["QUERY_STRING"])
+        assert self.gate.wait(20)
 
     def close(self) -> None:
         self.worker.alive = False
@@ -190,6 +209,104 @@ def test_an_application_that_fails_is_a_500_without_its_words(run: Callable[...,
     assert (500, False) == (status(answer), b"S3CRET" in answer)
     assert "S3CRET" not in str(running.lines.said)
     assert [("error", "callback ()")] == [line[:2] for line in running.lines.said if line[0] == "error"]
+
+
+# --- callbacks together -------------------------------------------------------------------------------------------
+
+
+def one_answer(connection: socket.socket) -> int:
+    """The status of the next answer, read to its end: its body has one byte."""
+    read = b""
+    while len(read.partition(b"\r\n\r\n")[2]) < 1:
+        read += connection.recv(1)
+    return status(read)
+
+
+def hook(query: str, method: str = "POST") -> bytes:
+    return f"{method} /hooks/a?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc".encode()
+
+
+def block_loop(running: Running) -> threading.Event:
+    """What arrives until the event is set has arrived together."""
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert go_on.wait(20)
+
+    running.worker.method_queue.defer(hold)
+    assert held.wait(20)
+    return go_on
+
+
+def test_callbacks_that_arrived_together_are_all_begun_before_one_is_waited_for(run: Callable[..., Running]) -> None:
+    running = run()
+    with ExitStack() as stack:
+        kept = [stack.enter_context(closing(connected(running, hook("first")))) for _ in range(5)]
+        assert [200] * 5 == [one_answer(one) for one in kept]
+        go_on = block_loop(running)
+        for number, connection in enumerate(kept):
+            connection.sendall(hook(f"late={number}"))
+        go_on.set()
+        until(lambda: len(running.waiting) > 0)
+        assert (10, 1) == (len(running.asked), len(running.waiting)), "one thread waits for all of them"
+        running.gate.set()
+        assert [200] * 5 == [one_answer(one) for one in kept]
+
+
+def test_a_callback_that_is_stuck_or_fails_harms_no_other(run: Callable[..., Running]) -> None:
+    running = run()
+    with ExitStack() as stack:
+        kept = [stack.enter_context(closing(connected(running, hook("first")))) for _ in range(4)]
+        assert [200] * 4 == [one_answer(one) for one in kept]
+        go_on = block_loop(running)
+        for query, connection in zip(("stuck", "", "", "plain"), kept, strict=True):
+            connection.sendall(hook(query))
+        go_on.set()
+        assert [200] * 3 == [one_answer(one) for one in kept[1:]], "before the first is answered"
+        running.gate.set()
+        assert 200 == one_answer(kept[0])
+
+
+def test_a_late_answer_that_fails_is_a_500_for_its_own_sender(run: Callable[..., Running]) -> None:
+    running = run()
+    running.gate.set()
+    broken, fine = answered(running, hook("late broken".replace(" ", "&"))), answered(running, hook("late"))
+    assert (500, 200, False) == (status(broken), status(fine), b"S3CRET" in broken)
+
+
+def test_other_requests_wait_for_no_callback(run: Callable[..., Running]) -> None:
+    running = run()
+    with closing(connected(running, hook("late"))) as waiting:
+        until(lambda: running.waiting == ["late"])
+        assert 200 == status(answered(running, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"))
+        running.gate.set()
+        assert 200 == one_answer(waiting)
+
+
+def test_a_late_answer_to_head_has_no_body_and_one_to_http_1_0_ends_the_connection(run: Callable[..., Running]) -> None:
+    running = run()
+    running.gate.set()
+    assert answered(running, hook("late", "HEAD")).endswith(b"Content-Length: 1\r\n\r\n")
+    with closing(connected(running, hook("late").replace(b"HTTP/1.1", b"HTTP/1.0"))) as connection:
+        assert ended(connection).endswith(b"\r\n\r\n3")
+
+
+def test_callbacks_behind_each_other_on_one_connection_are_answered_in_order(run: Callable[..., Running]) -> None:
+    running = run()
+    running.gate.set()
+    queries = ["late=1", "2", "late=3", "4"]
+    answers = answered(running, b"".join(map(hook, queries)))
+    assert (4, queries) == (answers.count(b"HTTP/1.1 200 OK"), [one["QUERY_STRING"] for one in running.asked])
+
+
+def test_a_worker_that_stops_answers_what_it_has_begun(run: Callable[..., Running]) -> None:
+    running = run()
+    with closing(connected(running, hook("late"))) as waiting:
+        until(lambda: running.waiting == ["late"])
+        running.worker.handle_exit(15, None)
+        running.gate.set()
+        assert 200 == status(ended(waiting))
 
 
 def test_tls_is_refused_rather_than_served_half() -> None:
