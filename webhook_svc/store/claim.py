@@ -12,7 +12,7 @@ from .engine import Tx
 from .jobs import COLUMNS, as_job
 from .prepared import Prepared, PreparedEach, Row, Statement, as_texts, each_text, given, moment
 from .read import read_small_events
-from .tables import is_state, job
+from .tables import is_state, job, lane
 
 STATES = ("suspect", "waiting")
 
@@ -29,7 +29,7 @@ def _due_by_lane(dialect: str) -> Statement:
     """Of each lane that is not closed: is anything due, is a suspect, and is it paused? Lane by lane along the index:
     asked for all of them at once, Postgres reads the table from its beginning, and with it what is dead there."""
     names, at = each_text("lanes", dialect), moment("at", dialect)
-    name = names.c.value
+    name, open_ = names.c.value, sa.and_(lane.c.until <= at, lane.c.probe_until <= at)
     firsts = {
         state: sa.select(job.c.id)
         .where(is_state(job, state), job.c.lane == name, job.c.run_at <= at)
@@ -38,11 +38,10 @@ def _due_by_lane(dialect: str) -> Statement:
         .scalar_subquery()
         for state in STATES
     }
-    return sa.select(
-        name.label("lane"),
-        *(first.is_not(None).label(state) for state, first in firsts.items()),
-        lanes.is_paused(name).label("paused"),
-    ).where(~lanes.is_closed(name, at))
+    is_due = [first.is_not(None).label(state) for state, first in firsts.items()]
+    asked = sa.select(name.label("lane"), *is_due, sa.func.coalesce(lane.c.until > 0, False).label("paused"))
+    troubled = names.outerjoin(lane, lane.c.name == name)
+    return asked.select_from(troubled).where(sa.or_(lane.c.name.is_(None), open_))
 
 
 def _taking(state: str, which: sa.ColumnElement[bool]) -> Prepared:
@@ -175,11 +174,11 @@ def _choices(wish: Wish, due: Sequence[Row]) -> list[tuple[str, list[str]]]:
 def _taken(tx: Tx, state: str, names: Sequence[str], wish: Wish, doors: lanes.Doors) -> list[Row]:
     slots, total = doors.slots(wish.lanes), 1 if state == "suspect" else wish.total
     rows: list[Row] = []
-    for lane in names:
-        room = min(slots.get(lane, 0), total - len(rows))
-        for take in _ways(state, lane, doors):
+    for name in names:
+        room = min(slots.get(name, 0), total - len(rows))
+        for take in _ways(state, name, doors):
             if room > 0:
-                taken = _take(tx, take, lane, room, wish)
+                taken = _take(tx, take, name, room, wish)
                 room -= len(taken)
                 rows += taken
     return rows

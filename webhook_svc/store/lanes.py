@@ -29,16 +29,6 @@ _TROUBLED = Prepared(sa.select(lane.c.name, lane.c.until))
 # --- claiming -----------------------------------------------------------------------------------------------------
 
 
-def is_closed(name: sa.ColumnElement[str], at: sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
-    """Of a lane in a statement: may nothing of it be claimed now?"""
-    return sa.exists().where(lane.c.name == name, sa.or_(lane.c.until > at, lane.c.probe_until > at))
-
-
-def is_paused(name: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Of a lane in a statement: may nothing of it be claimed but a probe?"""
-    return sa.exists().where(lane.c.name == name, lane.c.until > 0)
-
-
 def paused(connection: sa.Connection) -> frozenset[str]:
     """The lanes of which nothing but a probe may be claimed."""
     return frozenset(connection.execute(sa.select(lane.c.name).where(lane.c.until > 0)).scalars())
