@@ -5,7 +5,6 @@ import hmac
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from requests_aws4auth import AWS4Auth
@@ -26,16 +25,6 @@ class Aws4Key:
     session_token: Secret | None
     region: str
     service: str = "s3"
-
-
-def bucket_url(bucket: str, region: str, endpoint: str = "", *, in_path: bool | None = None) -> str:
-    """Where a bucket answers, without a slash at the end. By itself it stands in the path of a named endpoint, and
-    where a dot in its name would break the host's certificate."""
-    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    scheme, host, path, _, _ = urlsplit(endpoint or f"https://s3.{region}.{suffix}")
-    if in_path if in_path is not None else (endpoint or "." in bucket):
-        return urlunsplit((scheme, host, f"{path.rstrip('/')}/{bucket}", "", ""))
-    return urlunsplit((scheme, f"{bucket}.{host}", path.rstrip("/"), "", ""))
 
 
 def sign(request: Request, key: Aws4Key, payload_sha256: str, now: float) -> Request:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import re
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +14,12 @@ from ..core.errors import Conflict, Permanent, Retryable, WebhookError
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Answer, Delivery, Receipt, Request, Upload
-from ..signing.aws4 import NOTHING, Aws4Key, bucket_url, sign
+from ..signing.aws4 import NOTHING, Aws4Key, sign
+from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
 from .upload import held_back
 
-_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
-_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
 _MAY_PASS: Final = frozenset(
     {
         "BadDigest",
@@ -61,9 +58,9 @@ class S3Settings:
     manifest: bool = setting("Write the manifest of each bundle beside its files, last.", True)
 
     def __post_init__(self) -> None:
-        if not _BUCKET.fullmatch(self.bucket):
+        if not BUCKET.fullmatch(self.bucket):
             raise ValueError("a bucket name of 3 to 63 letters, digits, dots, hyphens")
-        if not _REGION.fullmatch(self.region):
+        if not REGION.fullmatch(self.region):
             raise ValueError("a region such as eu-central-1")
         if not (_WORD.fullmatch(self.storage_class) and _WORD.fullmatch(self.encryption)):
             raise ValueError("one word as storage_class and as encryption")
@@ -207,7 +204,7 @@ look at a store that is known to heed the condition.
         answer = self._put(thing, still_ours, {"If-None-Match": "*"})
         if answer.status == 412:
             return _Stored(found=True, proof=self._compare(thing))
-        if answer.status == 501 or _code(answer) == "NotImplemented":
+        if answer.status == 501 or error_code(answer) == "NotImplemented":
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
             self._conditional, self._looks = False, True
@@ -222,7 +219,7 @@ look at a store that is known to heed the condition.
     def _put(self, thing: _Object, still_ours: Callable[[], None], extra: dict[str, str]) -> Answer:
         headers = {
             "Content-Type": thing.content_type or "application/octet-stream",
-            "x-amz-checksum-sha256": _base64(thing.sha256),
+            "x-amz-checksum-sha256": checksum(thing.sha256),
             "x-amz-meta-sha256": thing.sha256,
             **extra,
         }
@@ -241,9 +238,9 @@ look at a store that is known to heed the condition.
             raise Retryable("the object was written and cannot be seen yet")
         if head.headers.get("content-length", str(thing.size)) != str(thing.size):
             raise Conflict(f"{thing.key} holds other bytes")
-        checksum = head.headers.get("x-amz-checksum-sha256", "")
-        if self.settings.verify == "head" and checksum and "-" not in checksum:
-            found, proof = checksum == _base64(thing.sha256), self.proof
+        stored = stored_checksum(head)
+        if self.settings.verify == "head" and stored:
+            found, proof = stored == checksum(thing.sha256), self.proof
         else:
             found, proof = self._read_back(thing) == thing.sha256, "read back and hashed"
         if not found:
@@ -277,22 +274,12 @@ look at a store that is known to heed the condition.
         return self.http.call(sign(request, self._key, NOTHING, self._clock()))
 
     def _failure(self, act: str, answer: Answer) -> WebhookError:
-        code = _code(answer)
+        code = error_code(answer)
         said = f"{act}: status {answer.status}" + (f" {code}" if code else "")
         region = answer.headers.get("x-amz-bucket-region", "")
         # 401 and 403 too: keys are rotated and policies edited, and then nothing has to be replayed.
         if answer.status in (307, 401, 403, 409, 429) or answer.status >= 500 or code in _MAY_PASS:
             return Retryable(said, after=answer.retry_after())
-        if _REGION.fullmatch(region) and region != self.settings.region:
+        if REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
         return Permanent(said)
-
-
-def _code(answer: Answer) -> str:
-    """The store's own word for what went wrong; nothing else of its answer is ever shown."""
-    found = _CODE.search(answer.body)
-    return found.group(1).decode() if found else ""
-
-
-def _base64(sha256: str) -> str:
-    return b64encode(bytes.fromhex(sha256)).decode()

@@ -1,15 +1,11 @@
 """Where a bucket is and who may use it, in one line that is kept like a password."""
 
-import re
 from dataclasses import dataclass
-from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..core.settings import Secret, host_of
-from ..signing.aws4 import Aws4Key, bucket_url
-
-_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-_REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
+from ..signing.aws4 import Aws4Key
+from ..signing.bucket import BUCKET, REGION, bucket_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +36,9 @@ def read_address(text: str) -> BucketAddress:
     for right, expected in (
         (parts.scheme == "s3" and not parts.fragment, "an address that begins with s3:// and has no fragment"),
         (key_id and secret, "KEY_ID:SECRET@ before the bucket, both percent-encoded: a / in the secret is %2F"),
-        (_BUCKET.fullmatch(bucket), "a bucket name of 3 to 63 letters, digits, dots, hyphens"),
+        (BUCKET.fullmatch(bucket), "a bucket name of 3 to 63 letters, digits, dots, hyphens"),
         (len(options) == len(pairs) and options.keys() <= {"region", "endpoint"}, "no option but region and endpoint"),
-        (_REGION.fullmatch(region), "a region such as eu-central-1"),
+        (REGION.fullmatch(region), "a region such as eu-central-1"),
         (not endpoint or _is_endpoint(endpoint), "an endpoint such as https://HOST, without user, query and fragment"),
         (not prefix or not {"", ".", ".."} & set(prefix.split("/")), "a prefix without empty segments and dots"),
     ):

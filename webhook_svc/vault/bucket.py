@@ -4,7 +4,6 @@ import hashlib
 import re
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -17,10 +16,10 @@ from ..core.errors import ArtifactLost, Retryable
 from ..core.ports import ANSWER_LIMIT, Clock, Http
 from ..core.types import Answer, Artifact, Request, Upload
 from ..signing.aws4 import NOTHING, sign
+from ..signing.bucket import checksum, error_code, stored_checksum
 from .address import BucketAddress
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 _LISTED: Final = re.compile(r"<Contents>(.*?)</Contents>", re.DOTALL)
 _KEY: Final = re.compile(r"<Key>([^<]+)</Key>")
 _STORED: Final = re.compile(r"<LastModified>([0-9T:.Z+-]{19,40})</LastModified>")
@@ -52,7 +51,7 @@ class BucketVault:
             request = self._signed(Request(url=self._url(artifact.sha256)))
             try:
                 answer = self._http.save(request, proof.take, limit=_NO_LIMIT)
-                if answer.status == 404 and _code(answer) != "NoSuchBucket":
+                if answer.status == 404 and error_code(answer) != "NoSuchBucket":
                     raise ArtifactLost(f"the vault no longer has {artifact.sha256}")
                 _expect(answer, "reading")
                 proof.finish()
@@ -107,22 +106,21 @@ class BucketVault:
         answer = self._put(artifact, content, {"If-None-Match": "*"})
         if answer.status == 412 and self._stands(artifact):
             return
-        if answer.status in _NOT_AS_ASKED or _code(answer) == "NotImplemented":
+        if answer.status in _NOT_AS_ASKED or error_code(answer) == "NotImplemented":
             answer = self._put(artifact, content, {})
         _expect(answer, "writing")
 
     def _put(self, artifact: Artifact, content: Callable[[], BinaryIO], condition: dict[str, str]) -> Answer:
-        checksum = {"x-amz-checksum-sha256": _base64(artifact.sha256), "Content-Type": "application/octet-stream"}
+        proved = {"x-amz-checksum-sha256": checksum(artifact.sha256), "Content-Type": "application/octet-stream"}
         body = Upload(open=content, size=artifact.size)
-        request = Request(method="PUT", url=self._url(artifact.sha256), headers={**checksum, **condition}, body=body)
+        request = Request(method="PUT", url=self._url(artifact.sha256), headers={**proved, **condition}, body=body)
         return self._http.call(self._signed(request, artifact.sha256))
 
     def _stands(self, artifact: Artifact) -> bool:
         head = self._head(artifact.sha256)
         if head is None or head.headers.get("content-length") != str(artifact.size):
             return False
-        checksum = head.headers.get("x-amz-checksum-sha256", "")
-        return checksum == _base64(artifact.sha256) or not checksum or "-" in checksum
+        return stored_checksum(head) in ("", checksum(artifact.sha256))
 
     def _head(self, sha256: str) -> Answer | None:
         answer = self._call("HEAD", self._url(sha256), {"x-amz-checksum-mode": "ENABLED"})
@@ -229,20 +227,10 @@ def _query(values: dict[str, str]) -> str:
 def _expect(answer: Answer, act: str) -> None:
     """Whatever a store objects to is Retryable: a person will mend the bucket, and then nothing has to be replayed."""
     if not answer.ok:
-        code = _code(answer)
+        code = error_code(answer)
         raise Retryable(
             f"vault: {act}: status {answer.status}" + (f" {code}" if code else ""), after=answer.retry_after()
         )
-
-
-def _code(answer: Answer) -> str:
-    """The store's own word for what went wrong; nothing else of its answer is ever shown."""
-    found = _CODE.search(answer.body)
-    return found.group(1).decode() if found else ""
-
-
-def _base64(sha256: str) -> str:
-    return b64encode(bytes.fromhex(sha256)).decode()
 
 
 @contextmanager
