@@ -39,8 +39,6 @@ from .store.sql import Retention, SqlStore
 from .vault.address import read_address
 from .vault.bucket import BucketVault
 from .vault.local import LocalVault
-from .web.app import create_app
-from .web.health import Watched
 from .worker import Pace, Worker, worker_name
 
 KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
@@ -125,6 +123,9 @@ class Service:
         return [name for name, source in self.parties.sources.items() if source.provider.polls_every() is not None]
 
     def app(self) -> Callable[..., Any]:
+        from .web.app import create_app  # a worker does without Flask
+        from .web.health import Watched
+
         service = self.config.service
         watched = Watched(
             ready=self.store.ready,

@@ -58,7 +58,7 @@ class Folder(Sink):
 
     Settings = FolderSettings
     settings: FolderSettings
-    proof: ClassVar[str] = "written, read back, hashed and synced"
+    proof: ClassVar[str] = "written, synced and hashed"
     guide: ClassVar[str] = """\
 Files are written to a temporary name in their own folder, synced to disk, compared with the SHA-256 of the download
 and only then linked to their name. A reader never sees half a file.
