@@ -4,12 +4,14 @@ its own, which can all be killed and started again over what they left on disk."
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -27,7 +29,8 @@ VISIBILITY = 30
 
 @dataclass(slots=True, kw_only=True)
 class Entrant:
-    """`commands` are its processes by name; `database` those of a server that is not killed with them."""
+    """`commands` are its processes by name, `ports` where one must answer before the next begins; `database` are the
+    processes of a server that is not killed with them."""
 
     name: str
     home: Path
@@ -35,6 +38,7 @@ class Entrant:
     environ: Mapping[str, str]
     port: int
     folder: Path = ROOT
+    ports: Mapping[str, int] = field(default_factory=dict)
     database: tuple[int, ...] = ()
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
@@ -59,7 +63,9 @@ class Entrant:
                     stderr=log,
                     start_new_session=True,
                 )
-        self._answers()
+            if name in self.ports:
+                _wait(partial(_connect, self.ports[name]), self.home)
+        _wait(self._refuse, self.home)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """All its processes and theirs, at once."""
@@ -70,15 +76,24 @@ class Entrant:
             child.wait()
         self.running.clear()
 
-    def _answers(self) -> None:
-        """Whoever refuses a forged callback takes a genuine one."""
-        for _ in range(600):
-            with closing(HTTPConnection("127.0.0.1", self.port, timeout=5)) as line, suppress(OSError, HTTPException):
-                line.request("POST", "/hooks/contracts", b"{}", {"X-Firma-Signature": "t=1,v1=00"})
-                if line.getresponse().status == 401:
-                    return
-            time.sleep(0.1)
-        raise TimeoutError(f"{self.name} does not answer, see {self.home}")
+    def _refuse(self) -> None:
+        """Whoever refuses a forged callback takes a genuine one. OSError if not."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=5)) as line:
+            line.request("POST", "/hooks/contracts", b"{}", {"X-Firma-Signature": "t=1,v1=00"})
+            if line.getresponse().status != 401:
+                raise ConnectionError
+
+
+def _connect(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), 5).close()
+
+
+def _wait(act: Callable[[], None], home: Path) -> None:
+    for _ in range(600):
+        with suppress(OSError, HTTPException):
+            return act()
+        time.sleep(0.1)
+    raise TimeoutError(f"no answer, see {home}")
 
 
 @contextmanager
@@ -155,6 +170,7 @@ def _celery(parent: Path, provider: str) -> Entrant:
         | {"PEER_REDIS": f"redis://127.0.0.1:{redis}/0", "PEER_VISIBILITY": str(VISIBILITY)},
         port=port,
         folder=home,
+        ports={"redis": redis},
     )
 
 
