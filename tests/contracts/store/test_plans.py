@@ -29,9 +29,10 @@ from webhook_svc.core.work import (
     Settlement,
     Wish,
 )
+from webhook_svc.store.lanes import CANDIDATES
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.sweep import PURGE_BATCH
-from webhook_svc.store.tables import attempt, content, delivery, event, job, part, payload, signing, signing_event
+from webhook_svc.store.tables import attempt, content, delivery, event, job, lane, part, payload, signing, signing_event
 
 CROWD = Crowd(finished=20_000, waiting=80_000, body=0)
 """A million rows in all: each signing has nine or ten."""
@@ -96,6 +97,21 @@ def test_claiming_takes_what_is_due_longest_from_the_index_of_what_waits(explain
     explained(lambda store: store.give_back(claimed[0].jobs))
 
 
+def test_a_paused_lane_costs_nothing_and_its_probe_little(explained: Callable[..., None], crowded: Watched) -> None:
+    name, claimed = f"sink:{SINK}", list[Claims]()
+    trouble = {"name": name, "failures": 5, "job": "", "since": 0.0, "reason": "away"}
+    with crowded.store.database.write() as tx:
+        tx.connection.execute(lane.insert(), {**trouble, "until": tx.now + 60})
+    explained(lambda store: claimed.append(store.claim(_wish(name))), rows=1)
+    with crowded.store.database.write() as tx:
+        tx.connection.execute(lane.update().values(until=1.0))
+    explained(lambda store: claimed.append(store.claim(_wish(name))), "ix_job_claim", rows=2 * CANDIDATES)
+    assert [0, 1] == [len(one.jobs) for one in claimed]
+    crowded.store.give_back(claimed[1].jobs)
+    with crowded.store.database.write() as tx:
+        tx.connection.execute(lane.delete())
+
+
 def test_settling_touches_only_what_it_is_about(explained: Callable[..., None], crowded: Watched) -> None:
     store = crowded.store
     store.accept(_event(), 20.0)
@@ -112,8 +128,8 @@ def test_settling_touches_only_what_it_is_about(explained: Callable[..., None], 
         manifest_path="m.json",
     )
     _settle(explained, store, Fetched(wanted=1, version=1, title="", parts=(file,), deliveries=(made,)))
-    _settle(explained, store, Again(delay=0.0), lane="sink:quiet")
-    _settle(explained, store, Delivered(receipt=Receipt(location="there", proof="")), lane="sink:quiet")
+    _settle(explained, store, Again(delay=0.0), where="sink:quiet")
+    _settle(explained, store, Delivered(receipt=Receipt(location="there", proof="")), where="sink:quiet")
 
 
 @pytest.mark.parametrize("outcome", [Closed(type="", sender_id="", reason="nothing"), Buried(reason="unreadable")])
@@ -216,8 +232,8 @@ def _wish(*lanes: str) -> Wish:
     return Wish(worker="w1", lanes=asked, total=32, lease=60.0, idle=True)
 
 
-def _settle(hold: Callable[..., None], store: SqlStore, outcome: Outcome, lane: str = "source:quiet") -> None:
-    (claimed,) = store.claim(_wish(lane)).jobs
+def _settle(hold: Callable[..., None], store: SqlStore, outcome: Outcome, where: str = "source:quiet") -> None:
+    (claimed,) = store.claim(_wish(where)).jobs
     hold(lambda other: other.settle(Settlement(job=claimed, outcome=outcome, started=0.0, ended=0.0)))
 
 
