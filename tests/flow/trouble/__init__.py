@@ -4,7 +4,7 @@ with Proxy(upstream) as wire:                     # proxy.py: TCP, before a prov
     trouble = wire.trouble(Slow(rate=20_000))     # also Absent, Hang, Broken(after=…, reset=…), Broken(after=0)
 door = S3Door(bucket)                             # s3.py: WSGI, before the moto server; door.writes
 trouble = door.trouble(Lie.ERROR_AFTER, share=0.3)
-quirks = MailQuirks()                             # mail.py: Mailbox(quirk=quirks); quirks.ambiguous
+quirks = MailQuirks()                             # mail.py: Mailbox(quirk=quirks)
 trouble = quirks.trouble(Quirk.LOST_AFTER_DATA, share=0.5)
 with SmallDisk(4 << 20) as disk:                  # disk.py: disk.path is the folder; unavailable() says why not
     trouble = disk.full()

@@ -105,9 +105,11 @@ def test_looks_and_parts_of_an_upload_pass_and_its_end_does_not(door: S3Door) ->
 
 def test_what_the_server_refuses_is_no_write_and_no_lie_is_told_about_it(door: S3Door) -> None:
     put(door)
-    door.trouble(Lie.ERROR_AFTER).start()
+    trouble = door.trouble(Lie.ERROR_AFTER)
+    trouble.start()
 
     assert (412, b"by the shelf") == put(door)
+    assert 0 == trouble.happened
     assert ({}, []) == (door.rewritten(), door.altered())
 
 
