@@ -1,7 +1,6 @@
 """The service under proof: one web process and several workers, which are killed and start again."""
 
-import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +43,10 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """kill -9 of all."""
         self._stack.close()
 
     @property
@@ -59,8 +62,8 @@ class Service:
         self._stack.callback(program.kill)
         return program
 
-    def another_worker(self, name: str, before: Sequence[str] = ()) -> Program:
-        return self.start(name, [*before, *self._commands.worker])
+    def another_worker(self, name: str) -> Program:
+        return self.start(name, self._commands.worker)
 
     def revive(self) -> int:
         """What a platform does: what is dead starts again. How many that were."""
@@ -72,12 +75,3 @@ class Service:
     def kill(self, names: Sequence[str]) -> None:
         for name in names:
             self.programs[name].kill()
-
-    def stop(self) -> None:
-        """SIGTERM to all."""
-        for program in self.programs.values():
-            if not program.dead:
-                program.signal(signal.SIGTERM)
-
-    def logs(self) -> Iterator[Path]:
-        yield from self._home.glob("*.log")

@@ -76,6 +76,7 @@ class Soak:
     faults: list[Fault]
     disturbances: list[Disturbance] = field(default_factory=list)
     _begun: dict[str, float] = field(default_factory=dict)
+    _over: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> Verdict:
         """Sends, strikes and breaks by the plan; then everything is well again, and comes to rest."""
@@ -110,22 +111,27 @@ class Soak:
             rows[step.kind.device].append(step)
         with ThreadPoolExecutor(len(rows)) as pool:
             devices = [pool.submit(self._row, steps, begun) for steps in rows.values()]
-            self._beat(begun, devices)
+            try:
+                self._beat(begun, devices)
+            finally:
+                self._over.set()
         for device in devices:
             device.result()
 
     def _row(self, steps: Iterable[Step], begun: float) -> None:
+        """What comes late, for the sake of the one before, lasts for half of its time at least."""
         known = {fault.kind.name: fault for fault in self.faults}
         for step in steps:
-            time.sleep(max(0.0, begun + step.begins - time.monotonic()))
+            if self._over.wait(max(0.0, begun + step.begins - time.monotonic())):
+                return
             self._begin(known[step.kind.name])
-            time.sleep(max(0.0, begun + step.ends - time.monotonic()))
+            self._over.wait(max((step.ends - step.begins) / 2, begun + step.ends - time.monotonic()))
             self._end(known[step.kind.name])
 
     def _beat(self, begun: float, devices: Sequence["Future[None]"]) -> None:
         """Kills by the plan, and what died starts again, until the time is over and every device is well."""
         chance, due, told = random.Random(f"strikes {self.order.seed}"), blows(self.order.minutes, self.order.seed), 0.0
-        while (now := time.monotonic() - begun) < self.order.minutes * 60 or not all(one.done() for one in devices):
+        while (now := time.monotonic() - begun) < self.order.minutes * 60 or not all(map(Future.done, devices)):
             self.site.revive()
             if due and due[0] <= now:
                 due.pop(0)

@@ -27,9 +27,13 @@ class Site(Service):
         bash = ("bash", "-c")
         commands = commands or Commands(web=(*bash, f"exec {lines['web']}"), worker=(*bash, f"exec {lines['worker']}"))
         super().__init__(commands, environ, home, workers=0, cwd=ROOT)
-        self._numbers = itertools.count(1)
-        self.programs["clocked"] = self.start("clocked", (*bash, self.clock.line("webhook-svc worker")))
-        self.crew = Crew(lambda: self.another_worker(f"worker {next(self._numbers)}"), size=workers - 1)
+        numbers = itertools.count(1)
+        try:
+            self.programs["clocked"] = self.start("clocked", (*bash, self.clock.line("webhook-svc worker")))
+            self.crew = Crew(lambda: self.another_worker(f"worker {next(numbers)}"), size=workers - 1)
+        except BaseException:  # nobody has it yet who could end what runs already
+            self.close()
+            raise
 
     def everybody(self) -> dict[str, Program]:
         return {**self.programs, **{f"worker {number}": one for number, one in enumerate(self.crew.now, 1)}}
