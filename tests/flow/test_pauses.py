@@ -1,5 +1,6 @@
 """A sink that is down holds up nothing but itself, costs few attempts, and gets everything once it is back."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -42,8 +43,9 @@ class Street:
         stack.callback(self.store.close)
         port = free_port()
         toml = self.world.configuration(retry=RETRY, worker={"per_lane": PER_LANE})
+        self.log = home / "service.log"
         for line in ("web", *["worker"] * WORKERS):
-            started = Line(procfile()[line], environment(toml, url, port), home / "service.log")
+            started = Line(procfile()[line], environment(toml, url, port), self.log)
             stack.callback(started.kill)
         self.web = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{self.web}/readyz"), "the web process to be ready")
@@ -53,6 +55,10 @@ class Street:
 
     def work(self) -> int:
         return sum(self.store.lanes().values())
+
+    def said(self) -> Counter[str]:
+        """How often the log told of a lane, by what it told."""
+        return Counter(re.findall(r'"event": ?"(lane\.\w+)"', self.log.read_text()))
 
     def failed(self) -> Counter[str]:
         """How often each delivery failed."""
@@ -86,3 +92,6 @@ def test_a_sink_that_is_away_is_paused_for_all_workers_and_gets_everything_when_
     until(lambda: not street.work(), "the letters to be sent", 20)
     assert Reckoning() == reckon_mail(promises, street.world.letters(), {})
     assert [] == street.paused()
+    said = street.said()
+    assert 1 == said["lane.resumed"]
+    assert said["lane.probing"] == said["lane.paused"], "each pause ends in a probe"

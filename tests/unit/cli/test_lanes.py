@@ -26,7 +26,7 @@ def pause(world: Any, made: wiring.Service) -> None:
     made.ingest.receive(made.parties.sources["contracts"], world.callback("d1"), "192.0.2.1")
     (job,) = made.store.claim(Wish(worker="w1", lanes={LANE: 1}, total=1, lease=60.0, idle=True)).jobs
     again = Again(delay=0.0)
-    trouble = {"message": "Firma answered 500: \x1b[2J", "party": Party.FAILS, "retry": RETRY}
+    trouble: Any = {"message": "Firma answered 500: \x1b[2J", "party": Party.FAILS, "retry": RETRY}
     made.store.settle(Settlement(job=job, outcome=again, started=0, ended=0, **trouble))
 
 

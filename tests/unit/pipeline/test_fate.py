@@ -1,6 +1,7 @@
 """What becomes of a job that raised: the class of the error decides, and nothing else."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
 def judge(
     error: Exception, *, tries: int = 0, doubts: int = 0, age: float = 0.0, policy: RetryPolicy = POLICY
 ) -> Outcome:
-    counted = {"claim": 1, "tries": tries, "doubts": doubts}
+    counted: Any = {"claim": 1, "tries": tries, "doubts": doubts}
     job = Job(id="job_1", lane="sink:a", stage=Stage.DELIVER, ref="dlv_1", created=1000.0, **counted)
     return fate(error, job, policy, 1000.0 + age, lambda: 0.0)
 
