@@ -23,7 +23,7 @@ from .pipeline.sweep import Sweep
 BESIDE_STOPS = 5.0
 """Seconds that what runs beside the loop is given to end; cut short, it leaves nothing wrong behind."""
 
-GATHER = 0.005
+GATHER = 0.01
 """Seconds that a busy worker lets pass before it claims, so that the slots that free up are filled together."""
 
 Beside = Callable[[threading.Event], None]

@@ -281,3 +281,39 @@ def test_a_promised_slot_is_out_of_everybody_elses_reach() -> None:
     running.redeem(first)
     running.redeem(second)
     assert lanes == running.free(lanes)
+
+
+def test_what_a_job_leads_to_goes_on_in_its_thread_with_the_slot_that_it_leaves() -> None:
+    parse, fetch = (
+        Job(id=f"job_{stage}", lane="source:a", stage=stage, ref="x", claim=1, tries=0)
+        for stage in (Stage.PARSE, Stage.FETCH)
+    )
+    store, done = Store(waiting=[parse]), threading.Event()
+    seen: list[tuple[str, str, Mapping[str, int]]] = []
+
+    def run(one: Job, keep: Callable[[], Mapping[str, int]]) -> tuple[Job, ...]:
+        seen.append((one.id, threading.current_thread().name, dict(keep())))
+        if one.stage is Stage.PARSE:
+            return (fetch,)
+        done.set()
+        return ()
+
+    worker = made(store, run, {"source:a": 1, "sink:b": 2, "sink:c": 2})
+    started = threading.Thread(target=worker.run)
+    started.start()
+    assert done.wait(10)
+    worker.stop()
+    started.join(10)
+
+    (first, thread, own), (second, same, promised) = seen
+    assert (parse.id, fetch.id, thread) == (first, second, same)
+    assert ({"source:a": 1}, {"sink:b": 1, "sink:c": 1}) == (own, promised)
+
+
+def test_what_takes_the_place_of_a_job_takes_its_slot_and_what_was_promised() -> None:
+    running, lanes = Running(), {"source:a": 1, "sink:b": 1}
+    running.add(job(1, "source:a"), 0.0)
+    promised = running.promise({"sink:b": 1})
+    running.follow(job(1, "source:a"), [job(2, "sink:b")], 0.0, promised)
+
+    assert {"source:a": 1, "sink:b": 0} == running.free(lanes)

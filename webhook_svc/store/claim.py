@@ -1,5 +1,6 @@
 """Who works on what: claims, leases, and what becomes of a claim whose worker died."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,6 +110,12 @@ def claim(tx: Tx, wishes: Sequence[Wish]) -> list[Claims]:
 def is_due(driver: Any, wish: Wish, now: float | None) -> bool:
     """Is there anything this worker could take? A read, so that an idle worker never writes."""
     return any(names for _, names in _choices(wish, _due(driver, wish, now)))
+
+
+def filled(wish: Wish, claims: Claims) -> bool:
+    """Was there work for every slot of the worker, or of a lane?"""
+    taken = Counter(one.lane for one in claims.jobs)
+    return any(number >= min(wish.lanes[lane], wish.total) for lane, number in taken.items())
 
 
 def renew(tx: Tx, items: Sequence[tuple[Sequence[Job], float]]) -> list[frozenset[str]]:
