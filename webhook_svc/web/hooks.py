@@ -8,12 +8,13 @@ different.
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import Headers
 
 from ..core.errors import Refused, StoreUnavailable, TooManyRefusals
 from ..core.types import RawRequest, Reply
@@ -24,6 +25,9 @@ from .terse import RETRY_AFTER, status_line, tell_bug, terse
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
+_UNKNOWN: Final = Headers({"Content-Type": ""})
+"""Of a response that is not made yet; given, so that none is guessed."""
+
 Outcome = Answered | Exception
 
 
@@ -32,12 +36,12 @@ def hooks(ingest: Ingest) -> Blueprint:
     routes = Blueprint("hooks", __name__, url_prefix="/hooks")
 
     def hook(source: str, token: str = "") -> Response:
-        respond = partial(_respond, request.method, source, time.perf_counter())
+        tell = partial(_tell, request.method, source, time.perf_counter())
         try:
             begun = _begin(ingest, request.environ, source, token)
         except Exception as error:  # whatever it was, the sender is told
-            return respond(error)
-        return respond(begun) if isinstance(begun, Answered) else Waiting(begun, respond)
+            return _response(tell(error))
+        return _response(tell(begun)) if isinstance(begun, Answered) else Waiting(begun, tell)
 
     for rule in ("/<source>", "/<source>/", "/<source>/<token>", "/<source>/<token>/"):
         routes.add_url_rule(rule, view_func=hook, methods=METHODS, provide_automatic_options=False)
@@ -47,18 +51,20 @@ def hooks(ingest: Ingest) -> Blueprint:
 class Waiting(Response):
     """A response that waits for its outcome, and is made, where a server begins to iterate."""
 
-    def __init__(self, pending: Callable[[], Answered], respond: Callable[[Outcome], Response]) -> None:
-        super().__init__()
+    def __init__(self, pending: Callable[[], Answered], tell: Callable[[Outcome], Reply]) -> None:
+        super().__init__(headers=_UNKNOWN)
         self._pending = pending
-        self._respond = respond
+        self._tell = tell
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         try:
             outcome: Outcome = self._pending()
         except Exception as error:  # likewise
             outcome = error
-        answer: Iterable[bytes] = self._respond(outcome)(environ, start_response)
-        yield from answer
+        reply = self._tell(outcome)
+        about = ("Content-Type", reply.content_type), ("Content-Length", str(len(reply.body)))
+        start_response(status_line(reply.status), [*about, *reply.headers])
+        yield b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body
 
 
 def _begin(ingest: Ingest, environ: dict[str, Any], name: str, token: str) -> Begun:
@@ -67,13 +73,17 @@ def _begin(ingest: Ingest, environ: dict[str, Any], name: str, token: str) -> Be
     return ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
 
 
-def _respond(method: str, name: str, begun: float, outcome: Outcome) -> Response:
-    """The response, and the line about it."""
+def _tell(method: str, name: str, begun: float, outcome: Outcome) -> Reply:
+    """What the sender is told, and the line about it."""
     facts: dict[str, Any] = {"method": method, "source": name if _NAME.fullmatch(name) else "?"}
     reply = _reply(outcome, facts)
     ms = round((time.perf_counter() - begun) * 1000, 1)
     log = structlog.get_logger()
     (log.info if reply.status < 400 else log.warning)("callback", **facts, status=reply.status, ms=ms)
+    return reply
+
+
+def _response(reply: Reply) -> Response:
     response = Response(reply.body, status_line(reply.status), content_type=reply.content_type)
     response.headers.extend(list(reply.headers))
     return response

@@ -134,8 +134,11 @@ class PatientWorker(ExchangeWorker):
         """
         together = Together([(conn, self.exchange(conn)) for conn in conns], self._turn)
         self._give(together)
+        left = together.left
         while not together.all_begun.wait(HELD_UP) and self._working < self.cfg.threads:
-            self._give(together)
+            if together.left == left:
+                self._give(together)
+            left = together.left
 
     def _give(self, together: Together[TConn]) -> None:
         self._working += 1

@@ -12,8 +12,8 @@ Who = TypeVar("Who")
 Steps = Generator[None, None, bool]
 """One request: it yields where it would wait, at most once, and ends with whether the connection is kept."""
 
-HELD_UP: Final = 0.02
-"""Seconds after which whoever has the turn, or begins requests, counts as held up: nobody waits for it any longer."""
+HELD_UP: Final = 0.05
+"""Seconds after which a request that is begun, or whoever has the turn, counts as held up: nobody waits any longer."""
 
 
 class Turn:
@@ -42,6 +42,11 @@ class Together(Generic[Who]):
         self._turn = turn
         self.all_begun = threading.Event()
         """No request waits for a thread any more."""
+
+    @property
+    def left(self) -> int:
+        """How many were not taken by any thread yet."""
+        return len(self._waiting)
 
     def work(self) -> list[tuple[Who, bool]]:
         """Begins what waits, then ends what was begun. Whose request this thread has ended, and is it kept?"""
