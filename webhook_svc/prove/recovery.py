@@ -1,7 +1,9 @@
 """How long the service needs to stand up again: pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +27,16 @@ def recoveries(disturbances: Iterable[Disturbance], passages: Iterable[Passage])
     """Name of each disturbance → seconds from its end until all was delivered that had been acknowledged by then; the
     longest of its kind.
 
-    While another trouble lasts nothing can be delivered, perhaps: the time counts from the end of the last of those
-    that lasted in between. A kill is over at once and excuses nothing.
+    What was delivered only after another trouble that lasted had ended too is counted for that one: who knows whether
+    it could have been delivered before. A kill is over at once and excuses nothing.
     """
-    told = sorted(disturbances, key=lambda one: one.ended)
+    told = list(disturbances)
+    ends = sorted(one.ended for one in told if one.begun < one.ended)
     late = [one for one in passages if one.done > one.answered]
     longest = {one.name: 0.0 for one in told}
     for each in told:
-        after = [one.ended for one in told if one.begun < one.ended > each.ended]
-        for done in (one.done for one in late if one.answered < each.ended < one.done):
-            since = max((end for end in after if end < done), default=each.ended)
-            longest[each.name] = max(longest[each.name], done - since)
+        following = bisect_right(ends, each.ended)
+        over = ends[following] if following < len(ends) else inf
+        done = (one.done for one in late if one.answered < each.ended < one.done <= over)
+        longest[each.name] = max([longest[each.name], *(moment - each.ended for moment in done)])
     return longest

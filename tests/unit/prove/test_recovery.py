@@ -17,11 +17,11 @@ def test_it_lasts_until_the_last_that_was_acknowledged_before_is_done() -> None:
     assert {"kill": 7.0} == recoveries([KILL], waiting)
 
 
-def test_another_trouble_that_lasts_puts_off_the_beginning() -> None:
-    assert {"kill": 5.0, "outage": 5.0} == recoveries([KILL, OUTAGE], [Passage(answered=99.0, done=135.0)])
+def test_what_another_trouble_may_have_held_up_is_counted_for_that_one() -> None:
+    assert {"kill": 0.0, "outage": 5.0} == recoveries([KILL, OUTAGE], [Passage(answered=99.0, done=135.0)])
 
 
-def test_a_kill_puts_off_nothing() -> None:
+def test_a_kill_excuses_nothing() -> None:
     again = Disturbance(name="again", begun=104.0, ended=104.0)
 
     assert {"kill": 7.0, "again": 3.0} == recoveries([KILL, again], [Passage(answered=99.0, done=107.0)])
