@@ -1,18 +1,17 @@
-"""Devices that make trouble for the service: each stands between it and what it needs, and can be switched.
+"""Devices that make trouble for the service: each stands between it and what it needs, and is switched by troubles.
 
-with Proxy(upstream) as wire:                     # proxy.py: TCP, before a provider's API, S3 or SMTP
-    trouble = wire.trouble(Slow(rate=20_000))     # also Absent, Hang, Broken(after=…, reset=…), Broken(after=0)
-door = S3Door(bucket)                             # s3.py: WSGI, before the moto server; door.writes
-trouble = door.trouble(Lie.ERROR_AFTER, share=0.3)
-quirks = MailQuirks()                             # mail.py: Mailbox(quirk=quirks)
-trouble = quirks.trouble(Quirk.LOST_AFTER_DATA, share=0.5)
-with SmallDisk(4 << 20) as disk:                  # disk.py: disk.path is the folder; unavailable() says why not
-    trouble = disk.full()
-clock = ProcessClock(home / "offset")             # clock.py: Line(clock.line("worker"), …)
-trouble = clock.jump(+3600)
-with PostgresServer(home, programs) as server:    # postgres.py: server.url stays the same
-    trouble = server.absence()                    # also server.killed(): kill -9 now, back at stop()
-trouble = Rolling(lines, start)                   # workers.py: a second generation, then the first is told to go
+- proxy: TCP, before a provider's API, a bucket or a mail server: absent, hanging, slow, broken in mid-answer
+- s3: before a bucket: writes that are denied, refused for no reason, put off; and what was really written
+- mail: a mailbox that hangs up, is busy, puts off, refuses
+- disk: a small one for vault or database, that can be full to the last byte
+- clock: a process whose clock jumps
+- postgres: a server that is killed, stays away, and comes back at its address
+- workers: two generations at once; workers that are told to go
+
+`scene` is a service with all of them. Example:
+
+    with Proxy(("127.0.0.1", port)) as wire, meanwhile(wire.trouble(Slow(rate=20_000))):
+        ...
 """
 
 from collections.abc import Iterator

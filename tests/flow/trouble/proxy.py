@@ -71,13 +71,14 @@ class Proxy:
         """One at a time: whichever is started last counts."""
         return ProxyTrouble(proxy=self, mode=mode)
 
-    def switch(self, trouble: "ProxyTrouble | None") -> None:
-        self._do(self._switch(trouble))
+    def begins(self, trouble: "ProxyTrouble") -> None:
+        if self._trouble is not trouble:
+            self._do(self._switch(trouble))
 
     def ends(self, trouble: "ProxyTrouble") -> None:
         """Back to passing everything on, if this trouble is the one that counts."""
         if self._trouble is trouble:
-            self.switch(None)
+            self._do(self._switch(None))
 
     def close(self) -> None:
         self._do(self._close())
@@ -214,8 +215,7 @@ class ProxyTrouble:
         self.name = type(self.mode).__name__.lower()
 
     def start(self) -> None:
-        if self.proxy._trouble is not self:
-            self.proxy.switch(self)
+        self.proxy.begins(self)
 
     def stop(self) -> None:
         self.proxy.ends(self)

@@ -44,6 +44,7 @@ def crew(start: Callable[[], Line]) -> Iterator[Crew]:
 def test_the_new_generation_works_before_the_old_one_goes(crew: Crew, may_go: Path) -> None:
     old, rolling = crew.now, crew.rolling()
     rolling.start()
+    rolling.start()
 
     assert [False] * 4 == [line.dead for line in (*old, *crew.now)]
     assert not any("told" in line.text() for line in crew.now)

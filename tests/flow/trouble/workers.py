@@ -45,7 +45,10 @@ class Crew:
         return len(told)
 
     def replace(self) -> int:
-        """Two generations at once: the old one is told to go when the new one works. Returns how many were told."""
+        """Two generations at once: the old one is told to go when the new one works. Returns how many were told:
+        nobody, while some are on their way already."""
+        if self._leaving:
+            return 0
         old, self.now = self.now, []
         self.fill()
         new, self.now = self.now, old
