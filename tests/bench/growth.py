@@ -1,26 +1,28 @@
-"""Growth: what the store does, among a million rows, beside the same in an empty store.
+"""Growth: what the service does among a million rows, beside the same with an empty store. Accepting is that of a web
+process, the rest is asked of the store itself.
 
 `python -m tests.bench.growth`
 """
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from statistics import median
 
 from tests.crowd import SINK, SOURCE, Crowd, fill
 from webhook_svc.core.asking import Kind, Query
-from webhook_svc.core.ids import digest, new_id
-from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, RawRequest, Receipt, Stage
+from webhook_svc.core.ids import new_id
+from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, Receipt, Stage
 from webhook_svc.core.work import (
     Delivered,
     Fetched,
     NewDelivery,
-    NewEvent,
     Outcome,
     Parsed,
     Settlement,
@@ -30,12 +32,13 @@ from webhook_svc.store.sql import SqlStore
 
 from .databases import Kind as Database
 from .databases import kinds
-from .machine import Meter, metered
+from .load import shoot
+from .machine import metered
 from .report import Row, Scale, ratios, run
+from .service import Site, as_bytes, callback, web
 
 BATCH, THREADS = 32, 32
 LISTINGS: tuple[Kind, ...] = ("events", "deliveries", "dead", "refused")
-_HEADERS = tuple((f"X-Header-{number}", "x" * 40) for number in range(8))
 _FILE = Part(kind="document", name="document.pdf", sha256="ab" * 32, size=200_000, content_type="application/pdf")
 _numbers = count(1)
 
@@ -46,15 +49,16 @@ class Contender:
 
     name: str
     store: SqlStore
-    pids: tuple[int, ...]
+    site: Site
+    web: int
+    database: tuple[int, ...]
     cpu: dict[str, list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
     quiet: str = ""
 
     @contextmanager
-    def taking(self, what: str, units: int) -> Iterator[None]:
-        meter: Meter
-        with metered(os.getpid(), *self.pids) as meter:
+    def taking(self, what: str, units: int, process: int = 0) -> Iterator[None]:
+        with metered(process or os.getpid(), *self.database) as meter:
             yield
         self.cpu.setdefault(what, []).append(sum(meter.cpu) * 1000 / units)
         self.wall.setdefault(what, []).append(meter.seconds * 1000 / units)
@@ -93,8 +97,11 @@ def _contenders(kind: Database, size: int) -> Iterator[list[Contender]]:
         for name, crowd in crowds(size).items():
             url = kind.fresh()
             fill(url, crowd)
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-growth-")))
+            site = Site(home=home, store=url)
             store = stack.enter_context(closing(SqlStore(url)))
-            found.append(Contender(name=name, store=store, pids=kind.pids))
+            serving = stack.enter_context(web(site)).pid
+            found.append(Contender(name=name, store=store, site=site, web=serving, database=kind.pids))
         yield found
 
 
@@ -107,11 +114,11 @@ def _round(contenders: list[Contender], events: int) -> None:
 
 
 def _accept(one: Contender, events: int) -> None:
-    fresh = [_event() for _ in range(events)]
-    with ThreadPoolExecutor(THREADS) as threads, one.taking("accept", events):
-        for accepted in threads.map(lambda event: one.store.accept(event, 30.0), fresh):
-            if not accepted.new:
-                raise RuntimeError("an event was taken for another")
+    fresh = [as_bytes(SOURCE, *callback(next(_numbers), padding=1024)) for _ in range(events)]
+    with one.taking("accept", events, one.web):
+        shot = shoot(one.site.port, fresh)
+    if shot.statuses != {200: events}:
+        raise RuntimeError(f"{one.name} answered {shot.statuses}, see {one.site.home}")
 
 
 def _work(one: Contender, events: int) -> None:
@@ -149,19 +156,6 @@ def _watch(one: Contender, events: int) -> None:
     with one.taking("/metrics", looks // 4):
         for _ in range(looks // 4):
             one.store.gauges()
-
-
-def _event() -> NewEvent:
-    number = next(_numbers)
-    return NewEvent(
-        id=new_id("evt", time.time()),
-        key=digest("growth", str(number)),
-        source=SOURCE,
-        delivery_id=f"evt_{number:08}",
-        verified_by="01234567",
-        hint=False,
-        request=RawRequest(path=f"/hooks/{SOURCE}", headers=_HEADERS, body=b"x" * 1024),
-    )
 
 
 def _settlement(job: Job) -> Settlement:

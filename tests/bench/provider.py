@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -42,7 +42,7 @@ class _Answers:
 
     def serve(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with sock, sock.makefile("rb") as lines:
+        with sock, sock.makefile("rb") as lines, suppress(ConnectionError):  # of one that was killed
             while path := _path(lines):
                 time.sleep(self.latency)
                 if path.startswith("/files/"):
