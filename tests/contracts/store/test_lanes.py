@@ -319,6 +319,7 @@ def test_a_suspect_that_is_all_its_lane_has_probes_it_alone(life: Any, queue: An
 def test_an_idle_worker_finds_nothing_due_in_a_paused_lane(life: Any, queue: Any) -> None:
     queue(4)
     pause(life)
+    assert () == life.claim().jobs
     writes: list[object] = []
     life.store.committer.submit = lambda *unit, **_: writes.append(unit)
     life.claim()
