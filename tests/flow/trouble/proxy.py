@@ -11,6 +11,8 @@ from typing import Any
 
 _STRETCH = 64 * 1024
 _TICK = 0.02
+_TURNS = 10
+"""Of the loop, within which what was taken just before the port was closed turns up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Proxy:
         self._trouble: ProxyTrouble | None = None
         self._switched = asyncio.Event()
         self._listening: asyncio.Server | None = None
-        self._lines: set[asyncio.Task[None]] = set()
+        self._lines: dict[asyncio.Task[None], asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._thread.start()
@@ -115,30 +117,36 @@ class Proxy:
         if self._listening is not None:
             self._listening.close()
             self._listening = None
-        for line in self._lines:
-            line.cancel()
-        await asyncio.gather(*self._lines, return_exceptions=True)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        for talk in self._lines.values():
+            talk.cancel()
+        await asyncio.gather(*self._lines)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = asyncio.current_task()
+        """Only the talk is ever cancelled, never the clearing away after it."""
+        line, opened = asyncio.current_task(), [writer]
         assert line is not None
-        self._lines.add(line)
-        opened = [writer]
-        try:
-            if self._listening is None:  # it knocked just before the port was closed
-                return
+        self._lines[line] = asyncio.ensure_future(self._talk(reader, opened))
+        await asyncio.wait([self._lines[line]])
+        for one in opened:
+            _end(one)
+        for one in opened:
+            with suppress(OSError):
+                await one.wait_closed()
+        del self._lines[line]
+
+    async def _talk(self, reader: asyncio.StreamReader, opened: list[asyncio.StreamWriter]) -> None:
+        """Adds what it opens. What it leaves open is reset."""
+        client = opened[0]
+        if self._listening is None:  # it knocked just before the port was closed
+            return
+        with suppress(OSError):
             above = await asyncio.open_connection(*self._upstream)
             opened.append(above[1])
-            ended = await self._pass(_Talk(client=(reader, writer), server=above))
-            if ended:
-                await writer.drain()
-                writer.close()
-        except (OSError, asyncio.CancelledError):
-            pass  # one side has gone, or the proxy is told to drop its connections: the other side learns it below
-        finally:
-            for one in opened:
-                await _reset(one)
-            self._lines.discard(line)
+            if await self._pass(_Talk(client=(reader, client), server=above)):
+                await client.drain()
+                client.close()
 
     async def _pass(self, talk: "_Talk") -> bool:
         """Until one side ends. Was it an orderly end that the client is to see as one?"""
@@ -255,11 +263,9 @@ def _socket(port: int) -> socket.socket:
     return made
 
 
-async def _reset(writer: asyncio.StreamWriter) -> None:
+def _end(writer: asyncio.StreamWriter) -> None:
     """With a RST, unless it was closed in order before."""
     end = writer.get_extra_info("socket")
     if not writer.is_closing() and end is not None:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
-    with suppress(OSError):
-        await writer.wait_closed()
