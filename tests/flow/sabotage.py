@@ -6,30 +6,43 @@ Only so can be shown that a proof finds a promise that is broken.
 import runpy
 import sys
 import threading
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from webhook_svc.core.ports import Pending
 from webhook_svc.core.types import Job, Stage
 from webhook_svc.core.work import Accepted, Claims, NewEvent, Settled, Settlement, Wish
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import job
 
-LATE = 1.0
-"""Seconds between an answer and its commit."""
+LATE = 5.0
+"""Seconds between an answer and its commit, and for which a job that is worked on is in no table."""
 
-_accept, _claim, _settle, _renew = SqlStore.accept, SqlStore.claim, SqlStore.settle, SqlStore.renew
+_accepting, _claim, _settle, _renew = SqlStore.accepting, SqlStore.claim, SqlStore.settle, SqlStore.renew
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is pending no more."""
+
+    accepted: Accepted
+
+    def wait(self) -> Accepted:
+        return self.accepted
 
 
 def answer_early() -> None:
     """The answer before the commit."""
 
-    def accept(self: SqlStore, event: NewEvent, timeout: float) -> Accepted:
-        threading.Timer(LATE, _accept, (self, event, timeout)).start()
-        return Accepted(event_id=event.id, new=True)
+    def accepting(self: SqlStore, event: NewEvent, timeout: float) -> Pending[Accepted]:
+        threading.Timer(LATE, lambda: _accepting(self, event, timeout).wait()).start()
+        return Told(Accepted(event_id=event.id, new=True))
 
-    SqlStore.accept = accept  # type: ignore[method-assign]
+    SqlStore.accepting = accepting  # type: ignore[method-assign]
 
 
 def delete_first() -> None:
@@ -47,6 +60,7 @@ def delete_first() -> None:
     def settle(self: SqlStore, settlement: Settlement) -> Settled:
         row = rows.pop(settlement.job.id, None)
         if row is not None:
+            time.sleep(LATE)
             with self.database.lock(), self.database.write() as tx:
                 tx.connection.execute(sa.insert(job), [row])
         return _settle(self, settlement)

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from tests.flow.processes import ROOT, environment
-from webhook_svc.prove import COMMANDS, Order, prove
+from webhook_svc.prove import COMMANDS, Order, opened, prove
 from webhook_svc.prove.rounds import Rounds
 from webhook_svc.prove.service import Commands, Service
-from webhook_svc.prove.verdict import Verdict
+from webhook_svc.prove.verdict import Verdict, jobs
 from webhook_svc.stage.processes import Program, until
 
 
@@ -49,7 +49,7 @@ def test_every_promise_holds_on_either_store_and_nothing_is_left_behind(store_ur
 
 
 def test_an_answer_before_the_commit_is_found_as_a_loss(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    _always_kill(monkeypatch, lambda _: ["web"])
+    _kill(monkeypatch, lambda _: ["web"], _answered)
 
     verdict = prove(store_url, Order(rounds=1, seed=2, commands=broken("answer-early"), patience=30))
 
@@ -65,7 +65,7 @@ def test_an_answer_before_the_commit_is_found_as_a_loss(store_url: str, monkeypa
 def test_a_job_that_is_deleted_before_its_work_is_found_as_a_loss(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _always_kill(monkeypatch, lambda service: service.workers)
+    _kill(monkeypatch, lambda service: service.workers, _at_work)
 
     verdict = prove(store_url, Order(rounds=1, seed=3, commands=broken("delete-first"), patience=30))
 
@@ -120,6 +120,24 @@ def contents(url: str) -> object:
         return connection.execute(tables).fetchall(), connection.execute("SELECT count(*) FROM event").fetchall()
 
 
-def _always_kill(monkeypatch: pytest.MonkeyPatch, whom: Callable[[Service], list[str]]) -> None:
+def _kill(
+    monkeypatch: pytest.MonkeyPatch, whom: Callable[[Service], list[str]], when: Callable[[Rounds], bool]
+) -> None:
+    """The blow hits them, and comes at the first moment at which it would show the broken promise."""
     strike = Rounds._strike
-    monkeypatch.setattr(Rounds, "_strike", lambda self, _: strike(self, whom(self.service)))
+
+    def struck(self: Rounds, _: object) -> None:
+        until(lambda: when(self), "the moment for a blow", 60)
+        strike(self, whom(self.service))
+
+    monkeypatch.setattr(Rounds, "_strike", struck)
+
+
+def _answered(rounds: Rounds) -> bool:
+    return rounds.traffic.tally.acknowledged > 0
+
+
+def _at_work(rounds: Rounds) -> bool:
+    """All callbacks are taken, and their jobs are in no table."""
+    with opened(rounds.service.environ["DATABASE_URL"]) as store:
+        return _answered(rounds) and rounds.traffic.quiet and not jobs(store)

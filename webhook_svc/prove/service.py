@@ -27,7 +27,7 @@ class Service:
     ) -> None:
         self.url = f"http://127.0.0.1:{environ['PORT']}"
         self.programs: dict[str, Program] = {}
-        self._environ = environ
+        self.environ = environ
         self._home = home
         self._cwd = cwd or home
         self._commands = commands
@@ -58,7 +58,7 @@ class Service:
 
     def start(self, name: str, command: Sequence[str]) -> Program:
         """A further process of the service, which ends with it at the latest."""
-        program = Program(command, self._environ, self._home / f"{name.replace(' ', '-')}.log", cwd=self._cwd)
+        program = Program(command, self.environ, self._home / f"{name.replace(' ', '-')}.log", cwd=self._cwd)
         self._stack.callback(program.kill)
         return program
 
