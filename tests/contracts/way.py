@@ -28,7 +28,7 @@ from webhook_svc.simulators.account import made_up
 from webhook_svc.simulators.quirks import Quirks
 from webhook_svc.simulators.serve import serve
 from webhook_svc.store.sql import SqlStore
-from webhook_svc.store.tables import attempt, event, job, payload, refused
+from webhook_svc.store.tables import attempt, event, job, lane, payload, refused
 from webhook_svc.vault.local import LocalVault
 
 EVER = 1_000
@@ -115,15 +115,15 @@ class Way:
         """Works, and jumps from one next time to the other, until nothing waits any more."""
         for _ in range(MOST_ROUNDS):
             self.work()
-            jobs = self.jobs()
-            if not jobs:
+            due = self.due()
+            if not due:
                 return
-            self.clock.now = max(self.clock.now, min(one["run_at"] for one in jobs))
+            self.clock.now = max(self.clock.now, min(due))
         raise AssertionError(f"it does not come to rest: {self.said()}")
 
     def rest_until(self, end: float) -> None:
         """Works, and jumps, up to that time."""
-        while (due := min((one["run_at"] for one in self.jobs()), default=end)) < end:
+        while (due := min(self.due(), default=end)) < end:
             self.clock.now = max(self.clock.now, due)
             self.work()
         self.clock.now = end
@@ -153,6 +153,11 @@ class Way:
 
     def jobs(self) -> list[Mapping[str, Any]]:
         return self.rows(job)
+
+    def due(self) -> list[float]:
+        """When what is not done may be claimed: at its time, though not while its lane is paused."""
+        paused = {one["name"]: max(one["until"], one["probe_until"]) for one in self.rows(lane)}
+        return [max(one["run_at"], paused.get(one["lane"], 0.0)) for one in self.jobs()]
 
     def waits(self) -> list[tuple[str, str, float]]:
         """(stage, state, seconds from now) of what is not done."""

@@ -325,7 +325,7 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(
             raise OSError(ENOSPC, os.strerror(ENOSPC))
         return os.write(handle, data)
 
-    monkeypatch.setattr("webhook_svc.files.os", SimpleNamespace(**{**vars(os), "write": write}))
+    monkeypatch.setattr("webhook_svc.files.new.os", SimpleNamespace(**{**vars(os), "write": write}))
     _, headers = way.callback(document="c1")
     assert [whole(provider)] == hashes(way.arrived())
     attempts = way.attempts(headers["webhook-event"])
