@@ -135,6 +135,17 @@ def test_a_conflict_of_the_last_file_is_seen_before_the_first_is_written(
     assert [manifest] == [one for one in root.rglob("*") if one.is_file()]
 
 
+def test_what_stood_in_the_way_and_is_gone_is_no_receipt(
+    folder: Folder, bundle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_the_way(_: Path, target: Path) -> None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+
+    monkeypatch.setattr(os, "link", in_the_way)
+    with pytest.raises(Retryable, match="taken away"):
+        folder.deliver(bundle().delivery(), None)
+
+
 def test_without_manifest_only_the_files_are_written(root: Path, bundle: Any) -> None:
     settings = FolderSettings(path=str(root), manifest=False)
     Folder("archive", settings, None).deliver(bundle().delivery(), None)

@@ -218,7 +218,8 @@ def _name(file: _File, new: NewFile) -> None:
     try:
         new.link(file.path)
     except FileExistsError:
-        _stands(file)  # a Conflict, unless the one who came first wrote the same
+        if not _stands(file):  # a Conflict, unless the one who came first wrote the same
+            raise Retryable(f"what stood at {file.path} was taken away just now") from None
 
 
 @contextmanager
