@@ -121,9 +121,10 @@ class Ward:
 
 
 @pytest.fixture
-def ward(store_url: str, tmp_path: Path, plugins: Path) -> Iterator[Ward]:
+def ward(sqlite_url: str, tmp_path: Path, plugins: Path) -> Iterator[Ward]:
+    """On one store: that both count and bury alike is held by the contract of claiming."""
     with ExitStack() as stack:
-        yield Ward(store_url, tmp_path, plugins, stack)
+        yield Ward(sqlite_url, tmp_path, plugins, stack)
 
 
 def test_a_killer_is_buried_and_the_innocents_beside_it_arrive_once(ward: Ward) -> None:

@@ -48,10 +48,10 @@ def test_every_promise_holds_on_either_store_and_nothing_is_left_behind(store_ur
     assert before == contents(store_url)
 
 
-def test_an_answer_before_the_commit_is_found_as_a_loss(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_before_the_commit_is_found_as_a_loss(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _kill(monkeypatch, lambda _: ["web"], _answered)
 
-    verdict = prove(store_url, Order(rounds=1, seed=2, commands=broken("answer-early"), patience=30))
+    verdict = prove(postgres_url, Order(rounds=1, seed=2, commands=broken("answer-early"), patience=30))
 
     assert not verdict.good, told(verdict)
     assert verdict.forgotten
@@ -63,11 +63,11 @@ def test_an_answer_before_the_commit_is_found_as_a_loss(store_url: str, monkeypa
 
 
 def test_a_job_that_is_deleted_before_its_work_is_found_as_a_loss(
-    store_url: str, monkeypatch: pytest.MonkeyPatch
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _kill(monkeypatch, lambda service: service.workers, _at_work)
 
-    verdict = prove(store_url, Order(rounds=1, seed=3, commands=broken("delete-first"), patience=30))
+    verdict = prove(sqlite_url, Order(rounds=1, seed=3, commands=broken("delete-first"), patience=30))
 
     assert not verdict.good, told(verdict)
     assert () == verdict.forgotten
