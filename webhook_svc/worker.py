@@ -143,6 +143,7 @@ class Worker:
         self._log = structlog.get_logger().bind(worker=runner.worker)
         self._swept = self._attended = -float("inf")
         self._began = monotonic()
+        self._wait_for_renewals()
         self._stuck: list[str] = []
 
     def stop(self) -> None:
@@ -166,8 +167,7 @@ class Worker:
                 claimed = self._claim()
             except StoreUnavailable as error:
                 self._log.warning("store.unavailable", detail=str(error))
-                # Leases that ran out meanwhile are renewed before anybody takes them for those of the dead.
-                self._swept = self._monotonic() + self._pace.lease / 2
+                self._wait_for_renewals()
                 self._stopping.wait(self._pace.poll)
                 continue
             if not claimed:
@@ -263,7 +263,7 @@ class Worker:
 
     def _renew(self) -> None:
         """Leases of running jobs, at a third of their length; not beyond a job's own deadline."""
-        looked_lost: frozenset[str] = frozenset()
+        looked_lost: set[tuple[str, int]] = set()
         usual = pause = self._pace.lease / 3
         while not self._ended.wait(pause):
             pause, now = usual, self._monotonic()
@@ -271,12 +271,13 @@ class Worker:
             mine = [job for job, since in running if since > now - self._pace.job_deadline]
             self._give_up(job for job, since in running if since <= now - self._pace.job_deadline - self._pace.lease)
             try:
-                lost = self._store.renew(mine, self._pace.lease) if mine else frozenset()
+                refused = self._store.renew(mine, self._pace.lease) if mine else frozenset()
             except Exception as error:  # whatever it is, without this thread every lease would run out
                 self._log.warning("lease.not_renewed", error=type(error).__name__, detail=_said(error))
                 pause = min(self._pace.poll, usual)
                 continue
-            for job_id in lost & looked_lost:  # once is no news: a job that was settled a moment ago looks lost too
+            lost = {(job.id, job.claim) for job in mine if job.id in refused}
+            for job_id, _ in lost & looked_lost:  # once is no news: one that was settled a moment ago looks lost too
                 self._log.warning("lease.lost", job_id=job_id)
             looked_lost = lost
 
@@ -300,6 +301,11 @@ class Worker:
             done = self._sweeping.sweep()
             if done:
                 self._log.info("sweep.done", **done)
+
+    def _wait_for_renewals(self) -> None:
+        """The store may have been away until now: leases that ran out meanwhile are renewed before anybody takes them
+        for those of the dead. One whose worker was killed a moment ago has more than half of it left anyway."""
+        self._swept = self._monotonic() + self._pace.lease / 2 - self._pace.poll
 
     def _clean(self, stopping: threading.Event) -> None:
         """Beside the loop: a look through a large vault takes long."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from webhook_svc import wiring
 from webhook_svc.core.asking import Query, ReplayOrder
-from webhook_svc.core.errors import Refused
+from webhook_svc.core.errors import Refused, StoreUnavailable
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.tomltext import table_text
 from webhook_svc.core.types import EMPTY, RawRequest
@@ -99,10 +99,13 @@ class Way:
     def receive(self, callback: RawRequest) -> int:
         token = self.source.tokens[0].reveal()
         arrived = replace(callback, path=f"/hooks/{SOURCE}/{token}")
-        try:
-            return self._ingest.receive(self._ingest.find(SOURCE, token), arrived, SENDER).reply.status
-        except Refused as refusal:
-            return refusal.status
+        while True:
+            try:
+                return self._ingest.receive(self._ingest.find(SOURCE, token), arrived, SENDER).reply.status
+            except Refused as refusal:
+                return refusal.status
+            except StoreUnavailable:
+                continue  # a disk that is slow now: a sender comes back
 
     def work(self) -> None:
         """Runs what is due, and what follows from it at once."""

@@ -139,6 +139,14 @@ def received(connection: socket.socket) -> bytes:
     return b"".join(pieces)
 
 
+def cut_off(connection: socket.socket) -> bool:
+    """Leaves what was received where it is."""
+    try:
+        return b" 408 " in connection.recv(65536, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
 def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
@@ -558,17 +566,12 @@ SLOW = {
 
 @pytest.mark.parametrize(("wire", "rest"), SLOW.values(), ids=SLOW)
 def test_a_hundred_slow_senders_are_cut_off_and_slow_nobody_down(server: Server, wire: bytes, rest: bytes) -> None:
+    """Where each of them had a thread, another sender would wait until most of them were cut off."""
     with trickling(server, [wire] * 100, rest) as connections:
-        took = []
-        until_late = time.monotonic() + BODY_DEADLINE - 0.5
-        while time.monotonic() < until_late:
-            started = time.monotonic()
-            assert 200 == server.signed(unique())[0]
-            took.append(time.monotonic() - started)
+        assert 200 == server.signed(unique())[0]
+        assert 50 < sum(not cut_off(one) for one in connections)
         answers = [received(connection) for connection in connections]
     assert {408} == {int(re.findall(rb"HTTP/1.1 (\d+)", answer)[-1]) for answer in answers}
-    assert sorted(took)[len(took) // 2] < 0.5
-    assert max(took) < 1.5
 
 
 def test_senders_that_do_not_hang_up_stop_nobody(server: Server) -> None:

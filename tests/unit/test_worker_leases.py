@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +78,41 @@ def test_a_job_that_is_settled_while_its_lease_is_renewed_is_not_called_lost(
 def test_a_job_that_stays_lost_is_called_lost(capsys: pytest.CaptureFixture[str]) -> None:
     run(Store(times=3))
     assert "lease.lost" in capsys.readouterr().out
+
+
+def renewing(worker: Worker, rounds: int) -> None:
+    """As many rounds of renewals, without the time between them."""
+    left = iter([False] * rounds)
+    ended: Any = SimpleNamespace(wait=lambda _pause: next(left, True))
+    worker._ended = ended
+    worker._renew()
+
+
+def test_a_job_that_was_settled_and_is_claimed_again_is_not_called_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing: Any = SimpleNamespace(worker="w1")
+    store: Any = SimpleNamespace()
+    worker = Worker(store, nothing, nothing, {"sink:a": 1}, Pace(), monotonic=lambda: 0.0)
+    worker._running.add(JOB, 0.0)
+
+    def renew(jobs: Iterable[Job], _lease: float) -> frozenset[str]:
+        (one,) = jobs
+        worker._running.add(replace(one, claim=one.claim + 1), 0.0)
+        return frozenset([one.id])
+
+    store.renew = renew
+    renewing(worker, 3)
+    assert "lease.lost" not in capsys.readouterr().out
+
+
+def test_a_new_worker_lets_the_living_renew_their_leases_before_it_sweeps() -> None:
+    now, swept = [100.0], []
+    nothing: Any = SimpleNamespace(worker="w1")
+    sweep: Any = SimpleNamespace(sweep=lambda: swept.append(now[0]))
+    store: Any = SimpleNamespace(attend=lambda *_: None)
+    worker = Worker(store, nothing, sweep, {"sink:a": 1}, Pace(lease=60.0, poll=1.0), monotonic=lambda: now[0])
+    for now[0] in (100.0, 129.0, 130.0, 130.5, 131.0):
+        worker._sweep()
+    assert [130.0, 131.0] == swept
 
 
 def test_a_renewal_that_failed_is_tried_again_at_the_next_poll() -> None:

@@ -29,6 +29,9 @@ from .stages import Stages
 UNLIKELY_TRIES = 2
 """Further tries for what hardly works later, such as a document that its provider does not know."""
 
+STORE_AWAY = 5.0
+"""Seconds until a job is tried again that our own store let down."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runner:
@@ -97,6 +100,8 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
         return Again(delay=delay, waiting=True) if delay is not None else Buried(reason=f"given up: {error}")
     if isinstance(error, Permanent):
         return Buried(reason=str(error), held=isinstance(error, Held))
+    if isinstance(error, StoreUnavailable):  # our own trouble costs the job no try, however long it lasts
+        return Again(delay=STORE_AWAY, waiting=True)
     if isinstance(error, ClaimLost):
         return Again(delay=0.0, waiting=True)  # if the claim is still ours after all, it goes back at no cost
     doubtful = isinstance(error, Unlikely)

@@ -7,7 +7,7 @@ soon as it is waited for, and what was begun by then, or while a commit is under
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -70,11 +70,21 @@ class Unit:
 class Committer:
     """Takes units, commits them in batches, releases the waiters. Starts at first use in each process."""
 
-    def __init__(self, database: Database, on_commit: Callable[[bool], None], on_death: Callable[[], None]) -> None:
-        """`on_commit(made_work)` runs after each commit, `on_death` if the thread dies of something unforeseen."""
+    def __init__(
+        self,
+        database: Database,
+        on_commit: Callable[[bool], None],
+        on_death: Callable[[], None],
+        *,
+        first: Sequence[Batch] = (),
+        last: Sequence[Batch] = (),
+    ) -> None:
+        """`on_commit(made_work)` runs after each commit, `on_death` if the thread dies of something unforeseen. Of a
+        transaction, the kinds in `first` are done before all others and those in `last` after them."""
         self._database = database
         self._on_commit = on_commit
         self._on_death = on_death
+        self._ranks = {**dict.fromkeys(first, -1), **dict.fromkeys(last, 1)}
         self.reset()
 
     def reset(self) -> None:
@@ -179,7 +189,7 @@ class Committer:
         """Commits them all and releases the waiters, or returns the error after rolling back."""
         try:
             with self._database.write() as tx:
-                results = _execute(tx, units)
+                results = _execute(tx, units, self._ranks)
         except Exception as error:  # whatever it was, it is returned: `_commit` decides whom it hits
             return error
         for unit, result in zip(units, results, strict=True):
@@ -199,13 +209,14 @@ class Committer:
         self._on_death()
 
 
-def _execute(tx: Tx, units: Sequence[Unit]) -> list[Any]:
-    """Runs the units grouped by kind, in the order in which the kinds first appear."""
+def _execute(tx: Tx, units: Sequence[Unit], ranks: Mapping[Batch, int]) -> list[Any]:
+    """Runs the units grouped by kind: by rank, and of one rank in the order in which the kinds first appear."""
     groups: dict[Batch, list[int]] = {}
     for index, unit in enumerate(units):
         groups.setdefault(unit.batch, []).append(index)
     results: list[Any] = [None] * len(units)
-    for batch, indexes in groups.items():
+    for batch in sorted(groups, key=lambda kind: ranks.get(kind, 0)):
+        indexes = groups[batch]
         for index, result in zip(indexes, batch(tx, [units[index].item for index in indexes]), strict=True):
             results[index] = result
     return results

@@ -71,8 +71,8 @@ Held = tuple[Settlement, Row]
 
 def settle(tx: Tx, items: Sequence[Settlement]) -> list[Settled]:
     """What ends well goes together, in a handful of statements; the rest one by one."""
-    fetches = {item.job.ref for item in items if item.job.stage is Stage.FETCH}
-    signings = lock_signings(tx, fetches, {key for item in items for key in keys_of(item)})
+    fetched = {item.job.ref for item in items if item.job.stage is Stage.FETCH}
+    signings = lock_signings(tx, fetched | _to_fetch_again(tx, items), {key for item in items for key in keys_of(item)})
     jobs = fenced(tx, [item.job for item in items])
     found = [(_or_overtaken(tx, item), jobs.pop((item.job.id, item.job.claim), None)) for item in items]
     troubled = lanes.troubled(tx)
@@ -96,6 +96,12 @@ def _without(item: Settlement, paused: Set[str]) -> Settlement:
     if paused.isdisjoint(item.keep):
         return item
     return replace(item, keep={lane: slots for lane, slots in item.keep.items() if lane not in paused})
+
+
+def _to_fetch_again(tx: Tx, items: Sequence[Settlement]) -> set[str]:
+    """The signings of deliveries whose bytes are gone."""
+    lost = [item.job.ref for item in items if isinstance(item.outcome, Refetch)]
+    return {_VERSIONS.one(tx.driver, which=ref).signing_id for ref in lost}
 
 
 def _or_overtaken(tx: Tx, item: Settlement) -> Settlement:

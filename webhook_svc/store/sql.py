@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,6 +43,11 @@ from .tables import delivery
 
 PROGRESS_LIMIT = 8 * 1024
 
+# What locks signings does so before anything in its transaction has locked jobs; what passes over locked rows never
+# waits with locks that others wait for.
+_FIRST: Final[tuple[Batch, ...]] = (settle.settle, replay.replay)
+_LAST: Final[tuple[Batch, ...]] = (claim.claim,)
+
 _PROGRESS = Prepared(delivery.update().where(delivery.c.id == given("which")).values(progress=given("text")))
 
 
@@ -72,7 +77,7 @@ class SqlStore:
         self.database = open_database(url, clock)
         self._steps = Steps(monotonic or clock or time.monotonic)
         self.retention = retention or Retention()
-        self.committer = Committer(self.database, self._committed, on_death)
+        self.committer = Committer(self.database, self._committed, on_death, first=_FIRST, last=_LAST)
         self._plenty = False
         self._prepare_waiting()
         forked = weakref.WeakMethod(self._forked)

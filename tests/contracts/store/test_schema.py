@@ -58,10 +58,13 @@ def test_two_processes_may_migrate_at_once(empty_url: str) -> None:
 
 @pytest.mark.parametrize("empty_url", ["postgres"], indirect=True)
 def test_a_migration_that_the_running_service_collides_with_begins_again(empty_url: str) -> None:
-    with closing(SqlStore(empty_url)) as store, closing(SqlStore(empty_url)) as service, ThreadPoolExecutor(1) as other:
+    # Each looks for a collision once, so long after it began to wait: it is the migration that finds it.
+    url = f"{empty_url}?options=-cdeadlock_timeout%3D4s"
+    with closing(SqlStore(url)) as store, closing(SqlStore(empty_url)) as service, ThreadPoolExecutor(1) as other:
         _migrate_to(store, "0001")
         with service.database.write() as tx:
-            tx.connection.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))  # it is the migration that is ended
+            tx.connection.execute(sa.text("SET LOCAL deadlock_timeout = '60s'"))
+            tx.connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
             tx.connection.execute(sa.text("LOCK TABLE job IN ROW EXCLUSIVE MODE"))
             said = other.submit(store.migrate)
             _await_a_waiting_lock(service)

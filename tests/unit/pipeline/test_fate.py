@@ -21,7 +21,7 @@ from webhook_svc.core.lanes import Party
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
 from webhook_svc.core.work import Again, Buried, Fetched, Outcome
-from webhook_svc.pipeline.run import fate, heard
+from webhook_svc.pipeline.run import STORE_AWAY, fate, heard
 
 POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)
 
@@ -34,9 +34,14 @@ def judge(
     return fate(error, job, policy, 1000.0 + age, lambda: 0.0)
 
 
-@pytest.mark.parametrize("error", [Retryable("status 500"), StoreUnavailable(), KeyError("x"), DocumentCheckFailed()])
+@pytest.mark.parametrize("error", [Retryable("status 500"), KeyError("x"), DocumentCheckFailed()])
 def test_what_may_pass_is_tried_again_by_the_schedule(error: Exception) -> None:
     assert [Again(delay=5.0), Again(delay=30.0)] == [judge(error, tries=tries) for tries in (0, 1)]
+
+
+def test_a_store_that_is_away_costs_no_try_and_buries_nothing() -> None:
+    waiting = Again(delay=STORE_AWAY, waiting=True)
+    assert [waiting] * 2 == [judge(StoreUnavailable(), tries=tries, age=age) for tries, age in ((0, 0.0), (2, 1e9))]
 
 
 def test_a_sender_that_asks_for_more_time_than_the_schedule_gives_gets_it() -> None:

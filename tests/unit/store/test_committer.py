@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from webhook_svc.core.errors import ClaimLost, StoreUnavailable
-from webhook_svc.store.committer import MAX_BYTES, MAX_UNITS, Committer
+from webhook_svc.store.committer import MAX_BYTES, MAX_UNITS, Batch, Committer
 from webhook_svc.store.engine import Tx
 
 
@@ -97,6 +97,22 @@ def test_what_was_begun_before_anybody_waits_is_committed_together(committer: Co
     assert [] == database.batches
     assert list(range(5)) == [one.wait() for one in begun]
     assert [list(range(5))] == database.batches
+
+
+def test_what_locks_much_is_done_before_the_rest_of_its_transaction_and_what_never_waits_after_it(
+    database: Recorder,
+) -> None:
+    done: list[str] = []
+
+    def kind(name: str) -> Batch:
+        return lambda _tx, items: done.append(name) or list(items)
+
+    claims, renewals, accepts, settlements = (kind(name) for name in ("claim", "renew", "accept", "settle"))
+    made = Committer(database, lambda _: None, lambda: None, first=[settlements], last=[claims])  # type: ignore[arg-type]  # a stand-in
+    begun = [made.begin(batch, item) for item, batch in enumerate((claims, renewals, accepts, settlements))]
+    assert [0, 1, 2, 3] == [one.wait() for one in begun]
+    made.close()
+    assert ["settle", "renew", "accept", "claim"] == done
 
 
 def test_patience_counts_from_the_beginning_and_not_from_the_wait(committer: Committer, database: Recorder) -> None:
