@@ -566,12 +566,17 @@ SLOW = {
 
 @pytest.mark.parametrize(("wire", "rest"), SLOW.values(), ids=SLOW)
 def test_a_hundred_slow_senders_are_cut_off_and_slow_nobody_down(server: Server, wire: bytes, rest: bytes) -> None:
-    """Where each of them had a thread, another sender would wait until most of them were cut off."""
-    with trickling(server, [wire] * 100, rest) as connections:
-        assert 200 == server.signed(unique())[0]
-        assert 50 < sum(not cut_off(one) for one in connections)
-        answers = [received(connection) for connection in connections]
-    assert {408} == {int(re.findall(rb"HTTP/1.1 (\d+)", answer)[-1]) for answer in answers}
+    """Where each of them had a thread, another sender would always wait until most of them were cut off; on a machine
+    that is busy with something else it may once."""
+    for _ in range(5):
+        with trickling(server, [wire] * 100, rest) as connections:
+            assert 200 == server.signed(unique())[0]
+            in_time = 50 < sum(not cut_off(one) for one in connections)
+            answers = [received(connection) for connection in connections]
+        assert {408} == {int(re.findall(rb"HTTP/1.1 (\d+)", answer)[-1]) for answer in answers}
+        if in_time:
+            return
+    pytest.fail("whoever sends in order waits for those who do not")
 
 
 def test_senders_that_do_not_hang_up_stop_nobody(server: Server) -> None:
