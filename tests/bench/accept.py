@@ -1,5 +1,8 @@
 """Accepting: one signed event of 1 KB on disk before its answer, beside a hook that verifies and stores nothing.
 
+That hook runs twice: under the server that comes with the service, which takes whatever arrived by the same time
+together, and under gunicorn's own threaded worker, as hooks usually run. Both have as many threads as the service.
+
 `python -m tests.bench.accept`
 """
 
@@ -7,7 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -23,6 +26,8 @@ from .service import Site, as_bytes, callback, web
 BODY = 1024
 SIGNATURES = {"contracts": "Firma", "inhouse": "generic hmac"}
 _TARGETS = {"SQLite": "CPU ≤ 1.25 x, rate ≥ 0.8 x", "Postgres": "CPU ≤ 1.4 x, rate ≥ 0.8 x"}
+YARDSTICKS = {"our server": (), "gthread": ("--worker-class", "gthread")}
+"""What gunicorn is told beside the service's configuration."""
 _numbers = count(1)
 
 
@@ -33,6 +38,7 @@ class Contender:
     name: str
     site: Site
     pids: tuple[int, ...]
+    yardstick: bool = False
     accepted: int = 0
     runs: dict[str, list[tuple[Shot, Meter]]] = field(default_factory=dict)
 
@@ -64,27 +70,29 @@ def measure(scale: Scale) -> list[Row]:
                     one.take(source, source, scale.events)
         for one in contenders:
             one.take("paced", "contracts", scale.events, 0.8 * median(one.rates("contracts")))
-        for one in contenders[1:]:
-            _check(one)
-        rows = [_row(one, source, contenders[0]) for source in SIGNATURES for one in contenders]
+        for one in contenders:
+            if not one.yardstick:
+                _check(one)
+        rows = [row for source in SIGNATURES for row in _rows(contenders, source)]
         return rows + [_paced(one) for one in contenders]
 
 
 @contextmanager
 def _contenders() -> Iterator[list[Contender]]:
-    """The yardstick first."""
+    """The yardsticks first."""
     with ExitStack() as stack:
 
-        def begun(name: str, store: str, app: str, pids: tuple[int, ...]) -> Contender:
+        def begun(name: str, store: str, app: str, *options: str, pids: tuple[int, ...] = ()) -> Contender:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-accept-")))
             site = Site(home=home, store=store)
-            child: subprocess.Popen[bytes] = stack.enter_context(web(site, app))
-            return Contender(name=name, site=site, pids=(child.pid, *pids))
+            child: subprocess.Popen[bytes] = stack.enter_context(web(site, app, *options))
+            return Contender(name=name, site=site, pids=(child.pid, *pids), yardstick="reference" in app)
 
         databases = stack.enter_context(kinds())
-        reference = begun("verify only", databases[0].fresh(), "tests.bench.reference:wsgi()", ())
+        unused, hook = databases[0].fresh(), "tests.bench.reference:wsgi()"
+        yardsticks = [begun(f"verify only, {name}", unused, hook, *more) for name, more in YARDSTICKS.items()]
         service = "webhook_svc.wiring:wsgi()"
-        yield [reference, *(begun(kind.name, kind.fresh(), service, kind.pids) for kind in databases)]
+        yield [*yardsticks, *(begun(kind.name, kind.fresh(), service, pids=kind.pids) for kind in databases)]
 
 
 def _check(one: Contender) -> None:
@@ -94,22 +102,38 @@ def _check(one: Contender) -> None:
         raise RuntimeError(f"{one.name}: {one.accepted} accepted, {waiting} in the store")
 
 
-def _row(one: Contender, source: str, reference: Contender) -> Row:
+def _rows(contenders: list[Contender], source: str) -> Iterator[Row]:
+    """The service's figures once beside each yardstick."""
+    yardsticks = [one for one in contenders if one.yardstick]
+    for one in contenders:
+        if one.yardstick:
+            yield _row(one, source)
+        else:
+            yield from (_beside(_row(one, source), one, source, yardstick) for yardstick in yardsticks)
+
+
+def _row(one: Contender, source: str) -> Row:
     runs = one.runs[source]
     latencies = [latency for shot, _ in runs for latency in shot.latencies]
     database = sum(sum(meter.cpu[1:]) for _, meter in runs) * 1000 / len(latencies)
     generator = sum(shot.cpu for shot, _ in runs) * 1000 / len(latencies)
-    yardstick = one is reference
     return Row(
         case=f"accept, {SIGNATURES[source]}: {one.name}",
         rate=median(one.rates(source)),
         cpu_ms=median(one.costs(source)),
         p50=percentile(latencies, 0.5),
         p99=percentile(latencies, 0.99),
-        rate_ratio=None if yardstick else ratios(one.rates(source), reference.rates(source)),
-        cpu_ratio=None if yardstick else ratios(one.costs(source), reference.costs(source)),
-        target="" if yardstick else _TARGETS[one.name],
         note=f"of it database {database:.2f}; generator {generator:.2f} beside; {runs[-1][1].quiet}",
+    )
+
+
+def _beside(row: Row, one: Contender, source: str, yardstick: Contender) -> Row:
+    return replace(
+        row,
+        case=f"{row.case}, beside {yardstick.name}",
+        rate_ratio=ratios(one.rates(source), yardstick.rates(source)),
+        cpu_ratio=ratios(one.costs(source), yardstick.costs(source)),
+        target=_TARGETS[one.name],
     )
 
 

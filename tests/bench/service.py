@@ -120,9 +120,9 @@ def process(site: Site, name: str, *command: str) -> Iterator[subprocess.Popen[b
 
 
 @contextmanager
-def web(site: Site, app: str = "webhook_svc.wiring:wsgi()") -> Iterator[subprocess.Popen[bytes]]:
-    """gunicorn as the Procfile starts it: one process, 32 threads."""
-    with process(site, "web", "gunicorn", "-c", "config/gunicorn.py", app) as child:
+def web(site: Site, app: str = "webhook_svc.wiring:wsgi()", *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """gunicorn as the Procfile starts it, one process, 32 threads, but for its `options`."""
+    with process(site, "web", "gunicorn", "-c", "config/gunicorn.py", *options, app) as child:
         _until_ready(site)
         yield child
 
