@@ -6,6 +6,7 @@ Nothing of a request is printed: gunicorn's own lines about bad ones hold the pa
 import socket
 from collections.abc import Iterable
 from contextlib import closing, nullcontext
+from functools import partial
 from typing import Any, Final
 
 from gunicorn.http import errors, wsgi
@@ -16,6 +17,9 @@ from .together import Steps
 
 _UNREAD: Final = 64 * 1024
 """Bytes of a body that the application left alone and that are passed over for the sake of the connection."""
+
+_KEPT: Final = 16 * 1024
+"""Bytes of an answer that wait for the rest of it."""
 
 _STATUSES: Final[dict[type, int]] = {
     errors.LimitRequestLine: 414,
@@ -37,7 +41,7 @@ class ExchangeWorker(ThreadWorker):
         try:
             req = next(parser)
             resp, environ = self._prepared(req, conn)
-            pieces = self.wsgi(environ, resp.start_response)
+            pieces = self.wsgi(environ, partial(_start, resp))
             if resp.status is None:
                 yield
             _send(resp, pieces)
@@ -45,7 +49,7 @@ class ExchangeWorker(ThreadWorker):
         except (StopIteration, errors.NoMoreData, OSError) as error:
             self.log.debug("A sender is gone: %s", type(error).__name__)
         except (Exception, SystemExit) as error:
-            if resp is None or not resp.headers_sent:
+            if resp is None or not resp.sock.begun:
                 self.handle_error(req, conn.sock, conn.client, error)
             else:  # an answer has begun: that it ends too soon is all that can be said to the sender
                 self.tell(500, type(error).__name__, method=req.method)
@@ -57,6 +61,7 @@ class ExchangeWorker(ThreadWorker):
         req.body.headers = req.headers
         resp, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
         environ["wsgi.multithread"] = True
+        resp.sock = _Outgoing(conn.sock)
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
@@ -84,9 +89,36 @@ class ExchangeWorker(ThreadWorker):
             self.log.debug("A sender is gone: %s", type(error).__name__)
 
 
+class _Outgoing:
+    """What gunicorn takes for the socket of an answer: head and body leave in one piece, where they are short."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._kept = b""
+        self.begun = False
+
+    def sendall(self, data: bytes) -> None:
+        self._kept += data
+        if len(self._kept) >= _KEPT:
+            self.flush()
+
+    def flush(self) -> None:
+        self.begun = True
+        kept, self._kept = self._kept, b""
+        self._sock.sendall(kept)
+
+
+def _start(resp: Any, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+    """gunicorn drops the header by which an application ends the connection, and would keep it."""
+    if ("Connection", "close") in headers:
+        resp.force_close()
+    return resp.start_response(status, headers, exc_info)
+
+
 def _send(resp: Any, pieces: Iterable[bytes]) -> None:
     closed: Any = closing(pieces) if hasattr(pieces, "close") else nullcontext()
     with closed:
         for piece in pieces:
             resp.write(piece)
         resp.close()
+    resp.sock.flush()

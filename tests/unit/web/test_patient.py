@@ -62,6 +62,10 @@ class Running:
             raise RuntimeError("S3CRET")
         body = b"%d" % len(environ["wsgi.input"].read())
         headers = [("Content-Length", str(len(body)))]
+        if "bye" in environ["QUERY_STRING"]:
+            headers.append(("Connection", "close"))
+        if "torn" in environ["QUERY_STRING"]:
+            return self._torn(int(environ["QUERY_STRING"].removeprefix("torn=")), start)
         if "late" in environ["QUERY_STRING"]:
             return self._late(body, headers, environ, start)
         if "stuck" in environ["QUERY_STRING"]:
@@ -76,6 +80,12 @@ class Running:
             raise RuntimeError("S3CRET")
         start("200 OK", headers)
         yield body
+
+    def _torn(self, size: int, start: Callable[..., Any]) -> Iterator[bytes]:
+        """Breaks off behind `size` bytes."""
+        start("200 OK", [("Content-Length", str(size + 1))])
+        yield b"x" * size
+        raise RuntimeError("S3CRET")
 
     def _gate(self, environ: dict[str, Any]) -> None:
         self.waiting.append(environ["QUERY_STRING"])
@@ -209,6 +219,28 @@ def test_an_application_that_fails_is_a_500_without_its_words(run: Callable[...,
     assert (500, False) == (status(answer), b"S3CRET" in answer)
     assert "S3CRET" not in str(running.lines.said)
     assert [("error", "callback ()")] == [line[:2] for line in running.lines.said if line[0] == "error"]
+
+
+def test_an_application_ends_a_connection_by_its_header(run: Callable[..., Running]) -> None:
+    with closing(connected(run(), hook("bye"))) as connection:
+        assert b"\r\nConnection: close\r\n" in ended(connection)
+
+
+def test_a_short_answer_leaves_in_one_piece(run: Callable[..., Running]) -> None:
+    with closing(connected(run(), hook("short"))) as connection:
+        assert connection.recv(65536).endswith(b"\r\n\r\n3")
+
+
+def test_an_answer_that_breaks_off_before_any_of_it_is_sent_is_a_500(run: Callable[..., Running]) -> None:
+    answer = answered(run(), hook("torn=3"))
+    assert (500, False) == (status(answer), b"xxx" in answer)
+
+
+def test_an_answer_that_breaks_off_later_ends_the_connection_within_its_length(run: Callable[..., Running]) -> None:
+    running = run()
+    answer = answered(running, hook("torn=20000"))
+    assert (200, 20000) == (status(answer), len(answer.partition(b"\r\n\r\n")[2]))
+    assert "S3CRET" not in str(running.lines.said)
 
 
 # --- callbacks together -------------------------------------------------------------------------------------------
