@@ -59,6 +59,7 @@ class ExchangeWorker(ThreadWorker):
         """gunicorn's answer to be, and the WSGI environment. WSGI joins repeated headers with a comma; the application
         finds them as they came beside the body."""
         req.body.headers = req.headers
+        resp: Any
         resp, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg)
         environ["wsgi.multithread"] = True
         resp.sock = _Outgoing(conn.sock)

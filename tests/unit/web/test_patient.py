@@ -4,7 +4,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -56,7 +56,7 @@ class Running:
         self._thread = threading.Thread(target=self.worker.run)
         self._thread.start()
 
-    def _app(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+    def _app(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         self.asked.append(environ)
         if environ["PATH_INFO"] == "/fails":
             raise RuntimeError("S3CRET")
