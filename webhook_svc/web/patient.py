@@ -60,6 +60,7 @@ class PatientWorker(ExchangeWorker):
         self._held = 0
         self._callbacks: list[TConn] = []  # whole since the last look at the poller
         self._working = 0  # threads
+        self._shared = 0  # of these, with callbacks that share one
         self._turn = Turn()
 
     @classmethod
@@ -123,7 +124,7 @@ class PatientWorker(ExchangeWorker):
         with self._turn.taken():
             for key, _ in events:
                 key.data(key.fileobj)
-            while self._callbacks:
+            while self._callbacks and self._shared < self.cfg.threads:  # else they gather for the next that is free
                 ready, self._callbacks = self._callbacks[:_MOST_TOGETHER], self._callbacks[_MOST_TOGETHER:]
                 self._give_together(ready)
 
@@ -133,16 +134,18 @@ class PatientWorker(ExchangeWorker):
         While a thread begins them this one waits, and leaves its turn to it.
         """
         together = Together([(conn, self.exchange(conn)) for conn in conns], self._turn)
-        self._give(together)
+        self._give(together, shared=True)
         left = together.left
         while not together.all_begun.wait(HELD_UP) and self._working < self.cfg.threads:
             if together.left == left:
-                self._give(together)
+                self._give(together, shared=True)
             left = together.left
 
-    def _give(self, together: Together[TConn]) -> None:
+    def _give(self, together: Together[TConn], *, shared: bool = False) -> None:
         self._working += 1
-        self.tpool.submit(together.work).add_done_callback(partial(self.method_queue.defer, self._worked))
+        self._shared += shared
+        worked = partial(self._worked, shared)
+        self.tpool.submit(together.work).add_done_callback(partial(self.method_queue.defer, worked))
 
     def _refuse(self, conn: TConn, arrival: Arrival, why: Refused | StoreUnavailable) -> None:
         status, reason = (why.status, why.reason) if isinstance(why, Refused) else (503, str(why))
@@ -171,8 +174,9 @@ class PatientWorker(ExchangeWorker):
 
     # --- answered -------------------------------------------------------------------------------------------------
 
-    def _worked(self, done: "Future[list[tuple[TConn, bool]]]") -> None:
+    def _worked(self, shared: bool, done: "Future[list[tuple[TConn, bool]]]") -> None:
         self._working -= 1
+        self._shared -= shared
         for conn, kept in done.result():
             self._answered(conn, kept)
 

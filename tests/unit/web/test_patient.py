@@ -300,6 +300,22 @@ def test_a_callback_that_is_stuck_or_fails_harms_no_other(run: Callable[..., Run
         assert 200 == one_answer(kept[0])
 
 
+def test_callbacks_that_find_every_thread_waiting_gather_for_the_next_that_is_free(run: Callable[..., Running]) -> None:
+    running = run()
+    with ExitStack() as stack:
+        kept = []
+        for number in range(2):
+            kept.append(stack.enter_context(closing(connected(running, hook(f"late={number}")))))
+            until(lambda number=number: len(running.waiting) == number + 1)
+        kept += [stack.enter_context(closing(connected(running, hook("late=more")))) for _ in range(5)]
+        until(lambda: running.worker.nr_conns == 7)
+        for _ in range(2):  # the loop has gone round, and so looked at all of them
+            block_loop(running).set()
+        assert 0 == running.worker.tpool._work_queue.qsize(), "none stands in a queue alone"
+        running.gate.set()
+        assert [200] * 7 == [one_answer(one) for one in kept]
+
+
 def test_a_late_answer_that_fails_is_a_500_for_its_own_sender(run: Callable[..., Running]) -> None:
     running = run()
     running.gate.set()
