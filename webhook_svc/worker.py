@@ -61,9 +61,11 @@ class Running:
 
     def follow(self, job: Job, kept: Iterable[Job], since: float, promised: Mapping[str, int]) -> None:
         """The job has ended, and these take its place and what was promised to them, with no moment between in which
-        anybody else could."""
+        anybody else could. A job that this process has claimed once more meanwhile stays."""
         with self.lock:
-            self.jobs.pop(job.id, None)
+            held, _ = self.jobs.get(job.id, (job, since))
+            if held.claim == job.claim:
+                self.jobs.pop(job.id, None)
             for one in kept:
                 self._add(one, since)
             self.promised.subtract(promised)

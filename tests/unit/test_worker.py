@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -317,3 +317,13 @@ def test_what_takes_the_place_of_a_job_takes_its_slot_and_what_was_promised() ->
     running.follow(job(1, "source:a"), [job(2, "sink:b")], 0.0, promised)
 
     assert {"source:a": 1, "sink:b": 0} == running.free(lanes)
+
+
+def test_the_end_of_an_old_claim_leaves_the_slot_of_the_new_one_taken() -> None:
+    running, lanes = Running(), {"sink:a": 2}
+    old, new = job(1), replace(job(1), claim=2)
+    running.add(old, 0.0)
+    running.add(new, 1.0)
+    running.follow(old, (), 2.0, {})
+
+    assert ([(new, 1.0)], {"sink:a": 1}) == (running.all(), running.free(lanes))
