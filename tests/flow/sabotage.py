@@ -1,4 +1,4 @@
-"""Breaks a promise in the process that it starts: `python -m tests.flow.sabotage answer-early webhook_svc worker`.
+"""Breaks a promise in the process that it starts: `python tests/flow/sabotage.py answer-early webhook_svc worker`.
 
 Only so can be shown that a proof finds a promise that is broken.
 """

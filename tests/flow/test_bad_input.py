@@ -46,6 +46,7 @@ import hmac
 import json
 import os
 import re
+import select
 import socket
 import subprocess
 import sys
@@ -140,11 +141,9 @@ def received(connection: socket.socket) -> bytes:
 
 
 def cut_off(connection: socket.socket) -> bool:
-    """Leaves what was received where it is."""
-    try:
-        return b" 408 " in connection.recv(65536, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
+    """By now; leaves what was received where it is."""
+    readable, _, _ = select.select([connection], [], [], 0)
+    return bool(readable) and b" 408 " in connection.recv(65536, socket.MSG_PEEK)
 
 
 def status_of(answer: bytes) -> int:

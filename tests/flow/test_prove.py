@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -21,7 +22,7 @@ from webhook_svc.stage.processes import Program, until
 
 def broken(promise: str) -> Commands:
     """The programs that break this promise."""
-    program = (sys.executable, "-m", "tests.flow.sabotage", promise)
+    program = (sys.executable, str(ROOT / "tests/flow/sabotage.py"), promise)
     return Commands(web=(*program, *COMMANDS.web[2:]), worker=(*program, *COMMANDS.worker[2:]))
 
 
@@ -111,7 +112,7 @@ def contents(url: str) -> object:
     """The schemas with their tables and rows, or the files with the rows of the one that is ours."""
     if url.startswith("sqlite"):
         file = Path(url.removeprefix("sqlite:///"))
-        with sqlite3.connect(file) as store:
+        with closing(sqlite3.connect(file)) as store:
             return [one.name for one in file.parent.glob("*.db")], store.execute(
                 "SELECT count(*) FROM event"
             ).fetchall()
