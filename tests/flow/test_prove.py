@@ -84,7 +84,10 @@ def test_what_is_left_after_an_interruption_is_nothing(
     store_url = request.getfixturevalue(store)
     before = contents(store_url)
     command = [sys.executable, "-m", "webhook_svc", "prove", "--rounds", "50"]
+    # Whoever runs the tests in the background may ignore Ctrl-C, and a child would inherit that.
+    before_us = signal.signal(signal.SIGINT, signal.default_int_handler)
     proof = Program(command, environment("", store_url, 0), tmp_path / "said", cwd=ROOT)
+    signal.signal(signal.SIGINT, before_us)
     try:
         until(lambda: "service: " in proof.text(), "the service to run", 60)
         assert before != contents(store_url)
