@@ -64,6 +64,11 @@ class Quirks:
             self._left[quirk] -= shown
             return shown
 
+    def left(self, quirk: str) -> int:
+        """How often it is still to be shown."""
+        with self._lock:
+            return self._left[quirk]
+
     def page(self) -> Response | None:
         """A page for people with status 200, as gateways like to show."""
         return Response(_PAGE, mimetype="text/html") if self.take("html_page") else None

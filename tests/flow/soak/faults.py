@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +15,17 @@ from tests.flow.trouble import Trouble
 from tests.flow.trouble.disk import SmallDisk
 from tests.flow.trouble.mail import MailQuirks, Quirk
 from tests.flow.trouble.postgres import PostgresServer
-from tests.flow.trouble.proxy import Absent, Broken, Hang, Mode, Proxy, Slow
+from tests.flow.trouble.proxy import Absent, Broken, Hang, Mode, Proxy, ProxyTrouble, Slow
 from tests.flow.trouble.s3 import Lie, S3Door
+from webhook_svc.core.ports import Simulator
 from webhook_svc.prove.town import Town
 from webhook_svc.prove.traffic import Traffic
 from webhook_svc.stage.processes import until
 
 SLOW = 30_000
 """Bytes a second."""
+LONG, UNDER_WAY = 20 * SLOW, 4 * SLOW
+"""Bytes of a long download, and of how much of it nobody takes it for anything else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +75,8 @@ def _of_providers(devices: Devices, site: Site, town: Town, traffic: Traffic) ->
     )
     for name, seconds, mode in modes:
         yield _fault(name, "provider", seconds, Together(name, [wire.trouble(mode) for wire in wires]))
-    slow = Together("slow", [wire.trouble(Slow(rate=SLOW)) for wire in wires])
-    yield _fault("SIGTERM with long downloads", "provider", 15, CutShort(slow, site.crew.told(), traffic))
+    slow = [wire.trouble(Slow(rate=SLOW)) for wire in wires]
+    yield _fault("SIGTERM with long downloads", "provider", 15, CutShort(slow, site, traffic))
     yield _fault("two generations of workers", "provider", 1, site.crew.rolling())
     yield _fault("links that expire", "links", 1, Misbehaviour(town, "expired_link"))
 
@@ -142,49 +145,78 @@ class Together:
 
 @dataclass
 class Misbehaviour:
-    """See `Trouble`. The next few requests at every provider that knows the quirk."""
+    """See `Trouble`. The next few requests at every provider that knows the quirk; what is left at its end is met
+    later."""
 
     town: Town
     name: str
-    happened: int = 0
     each: int = 3
+    _told: int = 0
+
+    @property
+    def happened(self) -> int:
+        return self._told - sum(one.shown.left(self.name) for one in self._known())
 
     def start(self) -> None:
-        for account in self.town.accounts.values():
-            if self.name in account.simulator.quirks:
-                account.simulator.misbehave(self.name, times=self.each)
-                self.happened += self.each
+        for one in self._known():
+            one.misbehave(self.name, times=self.each)
+            self._told += self.each
 
     def stop(self) -> None:
-        """What is left of it is met later."""
+        """See above."""
+
+    def _known(self) -> Iterator[Simulator]:
+        simulators = (account.simulator for account in self.town.accounts.values())
+        return (one for one in simulators if self.name in one.quirks)
 
 
 @dataclass
 class CutShort:
-    """See `Trouble`. The workers are told to go while they fetch what takes longer than they are given. Where nothing
-    can be fetched just then, for the sake of another trouble, they go all the same, and it does not count."""
+    """See `Trouble`. Every worker is told to go as soon as one of them is in the middle of a download that takes longer
+    than it is given; again, for a while, until such a download was really cut short."""
 
-    slow: Together
-    told: Trouble
+    wires: Sequence[ProxyTrouble]
+    site: Site
     traffic: Traffic
     name: str = "SIGTERM with long downloads"
-    documents: int = 4
+    documents: int = 3
+    patience: float = 120.0
     happened: int = 0
 
     def start(self) -> None:
-        before = self.slow.happened
-        self.slow.start()
-        for _ in range(self.documents):
-            self.traffic.sign(within=0.1, size=10 * SLOW)
-        give_up = time.monotonic() + 5
-        while self.slow.happened == before and time.monotonic() < give_up:
-            time.sleep(0.02)
-        self.happened += self.slow.happened > before
-        self.told.start()
+        for wire in self.wires:
+            wire.start()
+        give_up = time.monotonic() + self.patience
+        met = self._meets()
+        while not met and time.monotonic() < give_up:
+            self.site.crew.fill()
+            met = self._meets()
+        self.happened += met
 
     def stop(self) -> None:
-        self.slow.stop()
-        self.told.stop()
+        for wire in self.wires:
+            wire.stop()
+        self.site.crew.fill()
+
+    def _meets(self) -> bool:
+        for _ in range(self.documents):
+            self.traffic.sign(within=0.1, size=LONG)
+        if not within(30, lambda: any(talk.answered > UNDER_WAY for wire in self.wires for talk in list(wire.passing))):
+            return False
+        before = self._cut()
+        self.site.let_go()
+        return within(10, lambda: self._cut() > before)
+
+    def _cut(self) -> int:
+        return sum(size > UNDER_WAY for wire in self.wires for size in list(wire.left))
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Was it so in this time?"""
+    give_up = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < give_up:
+        time.sleep(0.02)
+    return met
 
 
 @dataclass

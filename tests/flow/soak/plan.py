@@ -46,15 +46,18 @@ def faults(kinds: Iterable[Kind], minutes: float, seed: int) -> list[Step]:
     devices: dict[str, list[Kind]] = defaultdict(list)
     for kind in kinds:
         devices[kind.device] += [kind] * times(minutes)
-    return sorted((step for row in devices.values() for step in _row(row, span, chance)), key=lambda step: step.begins)
+    share = min(1.0, minutes / EVERY)
+    rows = (_row(row, span, share, chance) for row in devices.values())
+    return sorted((step for row in rows for step in row), key=lambda step: step.begins)
 
 
-def _row(row: list[Kind], span: float, chance: random.Random) -> Iterator[Step]:
+def _row(row: list[Kind], span: float, share: float, chance: random.Random) -> Iterator[Step]:
+    """No fault lasts longer than its `share`, so that a short run has its quiet moments too."""
     chance.shuffle(row)
     scale = span / sum(kind.seconds + REST for kind in row)
     place = 0.0
     for kind in row:
-        length = min(kind.seconds, kind.seconds * scale)
+        length = kind.seconds * min(share, scale)
         room = (kind.seconds + REST) * scale - length
         begins = place + chance.uniform(0, room / 2)
         yield Step(kind=kind, begins=begins, ends=begins + length)

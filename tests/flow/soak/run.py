@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.flow.soak.faults import Devices, Fault, all_faults
-from tests.flow.soak.plan import Step, blows, faults
+from tests.flow.soak.faults import Devices, Fault, all_faults, within
+from tests.flow.soak.plan import Step, blows, faults, times
 from tests.flow.soak.site import Site
 from tests.flow.trouble.disk import SmallDisk, unavailable
 from tests.flow.trouble.mail import MailQuirks
@@ -34,6 +35,10 @@ from webhook_svc.store.sql import SqlStore
 
 Say = Callable[[str], None]
 PATIENCE = 300.0
+STAYS = 120.0
+"""Seconds that a fault is given, beyond its time, to meet somebody."""
+KILLS = 10
+"""Processes that are killed in a minute, at least."""
 TOLD_EVERY = 10.0
 JUMP = 30.0
 """Seconds by which a clock is off. On SQLite the clock of each process is the database's: so long its work may wait."""
@@ -75,8 +80,13 @@ class Soak:
     door: S3Door
     faults: list[Fault]
     disturbances: list[Disturbance] = field(default_factory=list)
+    met: dict[str, int] = field(init=False)
+    """How often a fault met somebody, by its name: once at the most each time that it came."""
     _begun: dict[str, float] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.met = {fault.kind.name: 0 for fault in self.faults}
 
     def run(self) -> Verdict:
         """Sends, strikes and breaks by the plan; then everything is well again, and comes to rest."""
@@ -96,12 +106,24 @@ class Soak:
             disturbances=self.disturbances,
             calm_after=calm_after,
             rewritten=tuple(self.door.rewritten()),
-            met={fault.kind.name: fault.trouble.happened for fault in self.faults},
+            met=self.met,
+            missing=tuple(self._missing()),
         ).verdict()
 
     def _flow(self) -> None:
-        for _ in steady(self.traffic, self.order.rate, self.order.minutes * 60):
-            pass
+        """Until every fault has had its time."""
+        for _ in steady(self.traffic, self.order.rate, inf):
+            if self._over.is_set():
+                return
+
+    def _missing(self) -> Iterator[str]:
+        """Sentences on what the run had promised, and did not do."""
+        faults, kills = times(self.order.minutes), sum(one.name.startswith("kill -9") for one in self.disturbances)
+        for name, met in self.met.items():
+            if met < faults:
+                yield f"{name}: met somebody {met} times, {faults} were to be"
+        if kills < KILLS * self.order.minutes:
+            yield f"{kills} processes were killed, {KILLS * self.order.minutes:g} were to be"
 
     def _break(self) -> None:
         """Each device has a thread of its own, for some troubles take their time to begin or to end."""
@@ -119,14 +141,22 @@ class Soak:
             device.result()
 
     def _row(self, steps: Iterable[Step], begun: float) -> None:
-        """What comes late, for the sake of the one before, lasts for half of its time at least."""
+        """What comes late, for the sake of the one before, lasts for half of its time at least. What has met nobody by
+        its end, for the sake of a fault elsewhere, stays until it does."""
         known = {fault.kind.name: fault for fault in self.faults}
         for step in steps:
             if self._over.wait(max(0.0, begun + step.begins - time.monotonic())):
                 return
-            self._begin(known[step.kind.name])
+            fault = known[step.kind.name]
+            before = fault.trouble.happened
+            self._begin(fault)
             self._over.wait(max((step.ends - step.begins) / 2, begun + step.ends - time.monotonic()))
-            self._end(known[step.kind.name])
+            self._stay(fault, before)
+            self._end(fault)
+
+    def _stay(self, fault: Fault, before: int) -> None:
+        within(STAYS, lambda: self._over.is_set() or fault.trouble.happened > before)
+        self.met[fault.kind.name] += fault.trouble.happened > before
 
     def _beat(self, begun: float, devices: Sequence["Future[None]"]) -> None:
         """Kills by the plan, and what died starts again, until the time is over and every device is well."""

@@ -2,7 +2,9 @@
 
 import itertools
 import random
+import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tests.flow.processes import ROOT, procfile
@@ -43,6 +45,13 @@ class Site(Service):
         for program in dead:
             program.start_again()
         return len(dead)
+
+    def let_go(self) -> None:
+        """SIGTERM to every worker, and they have gone when this returns. The crew stays away until it is filled."""
+        with suppress(ProcessLookupError):  # it has just been killed
+            self.programs["clocked"].signal(signal.SIGTERM)
+        self.crew.let_go()
+        self.crew.wait()
 
     def strike(self, chance: random.Random) -> list[str]:
         """One blow. The names of those that it killed; they are started again at once."""

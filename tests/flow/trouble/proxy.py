@@ -194,6 +194,16 @@ class Proxy:
         return True
 
     async def _trickle(self, talk: "_Talk", chunk: bytes, rate: int, trouble: "ProxyTrouble") -> None:
+        trouble.passing.append(talk)
+        try:
+            await self._drop_by_drop(talk, chunk, rate, trouble)
+        except (OSError, asyncio.CancelledError):
+            trouble.left.append(talk.answered)
+            raise
+        finally:
+            trouble.passing.remove(talk)
+
+    async def _drop_by_drop(self, talk: "_Talk", chunk: bytes, rate: int, trouble: "ProxyTrouble") -> None:
         step = max(int(rate * _TICK), 1)
         while chunk:
             if self._trouble is not trouble:
@@ -210,26 +220,7 @@ class Proxy:
         return talk.doomed and not talk.greeting and talk.answered + size > broken.after
 
 
-@dataclass(kw_only=True)
-class ProxyTrouble:
-    """See `Trouble`."""
-
-    proxy: Proxy
-    mode: Mode
-    happened: int = 0
-    name: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name = type(self.mode).__name__.lower()
-
-    def start(self) -> None:
-        self.proxy.begins(self)
-
-    def stop(self) -> None:
-        self.proxy.ends(self)
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class _Talk:
     """A connection through the proxy, and how far the answer to the last request has come."""
 
@@ -253,6 +244,28 @@ class _Talk:
         self.answered += len(chunk)
         self.client[1].write(chunk)
         await self.client[1].drain()
+
+
+@dataclass(kw_only=True)
+class ProxyTrouble:
+    """See `Trouble`. Of slow answers `passing` are those that trickle now; `left` says of those whose reader went away
+    before the end how many bytes had passed."""
+
+    proxy: Proxy
+    mode: Mode
+    happened: int = 0
+    passing: list[_Talk] = field(default_factory=list)
+    left: list[int] = field(default_factory=list)
+    name: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name = type(self.mode).__name__.lower()
+
+    def start(self) -> None:
+        self.proxy.begins(self)
+
+    def stop(self) -> None:
+        self.proxy.ends(self)
 
 
 def _socket(port: int) -> socket.socket:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.flow.processes import until
 from tests.flow.trouble.proxy import Absent, Broken, Hang, Proxy, Slow
 
 ANSWER = bytes(range(256)) * 40
@@ -131,6 +132,27 @@ def test_a_slow_answer_is_handed_over_at_once_when_the_trouble_ends(proxy: Proxy
         slow.stop()
 
         assert ANSWER[1:] == read(line, len(ANSWER) - 1)
+
+
+def test_whoever_leaves_a_slow_answer_before_its_end_is_known_with_what_he_had(proxy: Proxy) -> None:
+    slow = proxy.trouble(Slow(rate=5000))
+    slow.start()
+    with connect(proxy) as line:
+        line.sendall(b"hello\n")
+        read(line, 200)
+        assert [True] == [talk.answered >= 200 for talk in slow.passing]
+    until(lambda: not slow.passing, "the proxy to see it")
+
+    assert 1 == len(slow.left)
+    assert 200 <= slow.left[0] < len(ANSWER)
+
+
+def test_whoever_has_a_slow_answer_whole_left_nothing(proxy: Proxy) -> None:
+    slow = proxy.trouble(Slow(rate=len(ANSWER) * 20))
+    slow.start()
+
+    assert ANSWER == ask(proxy)
+    assert [] == slow.left
 
 
 @pytest.mark.parametrize("after", [1, 5000])

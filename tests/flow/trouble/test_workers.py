@@ -54,13 +54,14 @@ def test_the_new_generation_works_before_the_old_one_goes(crew: Crew, may_go: Pa
     assert ([7, 7], 2) == (crew.exits, rolling.happened)
 
 
-def test_those_who_were_told_to_go_are_followed_when_it_ends(crew: Crew, may_go: Path) -> None:
-    old, told = crew.now, crew.told()
-    told.start()
+def test_those_who_were_told_to_go_are_followed_when_the_crew_is_filled(crew: Crew, may_go: Path) -> None:
+    old = crew.now
+    assert 2 == crew.let_go()
     until(lambda: all("told" in line.text() for line in old), "the signal")
     assert [] == crew.now
     may_go.touch()
-    told.stop()
+    crew.wait()
+    crew.fill()
 
-    assert ([7, 7], 2) == (crew.exits, told.happened)
+    assert [7, 7] == crew.exits
     assert [False, False] == [line.dead for line in crew.now]

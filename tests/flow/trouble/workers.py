@@ -25,9 +25,6 @@ class Crew:
     def rolling(self) -> "Rolling":
         return Rolling(self)
 
-    def told(self) -> "Told":
-        return Told(self)
-
     def fill(self) -> None:
         """All are there, and have begun to work."""
         new = [self._start() for _ in range(self._size - len(self.now))]
@@ -85,19 +82,3 @@ class Rolling:
 
     def stop(self) -> None:
         self.crew.wait()
-
-
-@dataclass
-class Told:
-    """See `Trouble`. SIGTERM, and others come only at its end."""
-
-    crew: Crew
-    name: str = "workers told to go"
-    happened: int = 0
-
-    def start(self) -> None:
-        self.happened += self.crew.let_go()
-
-    def stop(self) -> None:
-        self.crew.wait()
-        self.crew.fill()

@@ -71,6 +71,14 @@ def test_whatever_was_not_kept_is_bad_and_named(wrong: Verdict, sentence: str) -
     assert sentence in "\n".join(wrong.lines())
 
 
+def test_where_too_little_went_wrong_nothing_is_shown() -> None:
+    idle = replace(GOOD, missing=("bucket outage: met somebody 0 times, 1 were to be",))
+
+    assert not idle.good
+    assert ["not shown: bucket outage: met somebody 0 times, 1 were to be"] == idle.problems()
+    assert idle.sentence().startswith("NOT SHOWN: ")
+
+
 def test_a_document_that_is_lost_in_two_ways_is_one_loss() -> None:
     missing = Reckoning(lost=("contracts/lease: no manifest", "contracts/lease: no file aa"))
     wrong = replace(GOOD, places={"archive": missing, "legal": missing}, forgotten=("evt_1",))
