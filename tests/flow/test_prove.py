@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.flow.processes import ROOT, environment
-from webhook_svc.prove import COMMANDS, Order, opened, prove
+from webhook_svc.prove import WEB, WORKER, Order, opened, prove
 from webhook_svc.prove.rounds import Rounds
 from webhook_svc.prove.service import Commands, Service
 from webhook_svc.prove.verdict import Verdict, jobs
@@ -23,7 +23,7 @@ from webhook_svc.stage.processes import Program, until
 def broken(promise: str) -> Commands:
     """The programs that break this promise."""
     program = (sys.executable, str(ROOT / "tests/flow/sabotage.py"), promise)
-    return Commands(web=(*program, *COMMANDS.web[2:]), worker=(*program, *COMMANDS.worker[2:]))
+    return Commands(web=(*program, *WEB), worker=(*program, *WORKER))
 
 
 def told(verdict: Verdict) -> str:

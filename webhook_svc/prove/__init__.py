@@ -1,10 +1,11 @@
 """The proof: real processes on the user's own store, killed while callbacks come in, and a reckoning at the end."""
 
+import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +32,16 @@ SECTIONS: dict[str, dict[str, Any]] = {
     },
 }
 """Seconds here, where in earnest they are minutes and hours: nobody wants to wait for the proof of it."""
-COMMANDS = Commands(
-    web=(sys.executable, "-m", "webhook_svc.prove.web"), worker=(sys.executable, "-m", "webhook_svc", "worker")
-)
+
+
+WEB, WORKER = ("webhook_svc.prove.web",), ("webhook_svc", "worker")
+"""Modules with their arguments."""
+
+
+def tied(web: Sequence[str], worker: Sequence[str]) -> Commands:
+    """They end with this process, however it ends."""
+    program = (sys.executable, "-m", "webhook_svc.prove.tied", str(os.getpid()))
+    return Commands(web=(*program, *web), worker=(*program, *worker))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,7 @@ class Order:
     rounds: int = 10
     seed: int = 1
     workers: int = 2
-    commands: Commands = field(default_factory=lambda: COMMANDS)
+    commands: Commands = field(default_factory=lambda: tied(WEB, WORKER))
     patience: float = CALM_WITHIN
 
 
