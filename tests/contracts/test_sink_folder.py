@@ -35,8 +35,8 @@ def test_bytes_then_name_then_folder_reach_the_disk(
         acts.append("sync " + os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
         real_sync(handle)
 
-    def link(source: Path, target: Path) -> None:
-        acts.append("link " + target.name)
+    def link(source: str, target: str) -> None:
+        acts.append("link " + os.path.basename(target))
         real_link(source, target)
 
     root.joinpath("contracts/doc-1").mkdir(parents=True)
@@ -138,8 +138,8 @@ def test_a_conflict_of_the_last_file_is_seen_before_the_first_is_written(
 def test_what_stood_in_the_way_and_is_gone_is_no_receipt(
     folder: Folder, bundle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def in_the_way(_: Path, target: Path) -> None:
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    def in_the_way(_: str, target: str) -> None:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
 
     monkeypatch.setattr(os, "link", in_the_way)
     with pytest.raises(Retryable, match="taken away"):

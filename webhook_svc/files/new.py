@@ -2,15 +2,17 @@
 
 import errno
 import os
-import secrets
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from .hashing import LARGE, Sha256, chunk_at
 
 WINDOW: Final = LARGE // 2
+
+StrPath = str | os.PathLike[str]
 
 _TEMP_SUFFIX: Final = ".part"
 _NOT_BETWEEN_THESE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
@@ -19,7 +21,7 @@ _NOT_BETWEEN_THESE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, 
 class NewFile:
     """A temporary file on its way to its final name; counts and hashes what is written. Made by `new_file`."""
 
-    def __init__(self, temp: Path, handle: int) -> None:
+    def __init__(self, temp: str, handle: int) -> None:
         self.temp = temp
         self.named = False
         self._handle = handle
@@ -30,13 +32,16 @@ class NewFile:
         _write(self._handle, chunk)
         self._took(chunk)
 
-    def copy(self, source: Path) -> None:
+    def copy(self, source: StrPath) -> None:
         """All bytes of that file, from disk to disk where the file system can; read back here for the hash."""
-        with source.open("rb", buffering=0) as stored:
-            window = Window(stored.fileno())
-            while count := _copied(stored.fileno(), self._handle, chunk_at(self.size)):
+        stored = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            window = Window(stored)
+            while count := _copied(stored, self._handle, chunk_at(self.size)):
                 self._took(os.pread(self._handle, count, self.size))
                 window.move(count)
+        finally:
+            os.close(stored)
 
     def holds(self, size: int, sha256: str) -> bool:
         return (self.size, self.hash.hexdigest()) == (size, sha256)
@@ -52,11 +57,11 @@ class NewFile:
         that did not."""
         os.fsync(self._handle)
 
-    def link(self, final: Path) -> None:
+    def link(self, final: StrPath) -> None:
         """Named. FileExistsError where something stands there: never over it."""
         os.link(self.temp, final)
 
-    def replace(self, final: Path) -> None:
+    def replace(self, final: StrPath) -> None:
         """Named, over what stands there."""
         os.replace(self.temp, final)
         self.named = True
@@ -93,9 +98,9 @@ class Window:
 
 
 @contextmanager
-def new_file(folder: Path, mode: int = 0o600) -> Iterator[NewFile]:
+def new_file(folder: StrPath, mode: int = 0o600) -> Iterator[NewFile]:
     """A file to write in that folder; its temporary name goes at the end."""
-    temp = folder / f".{secrets.token_hex(8)}{_TEMP_SUFFIX}"
+    temp = os.path.join(folder, f".{random.getrandbits(64):016x}{_TEMP_SUFFIX}")
     handle = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     file = NewFile(temp, handle)
     try:
@@ -104,7 +109,8 @@ def new_file(folder: Path, mode: int = 0o600) -> Iterator[NewFile]:
         file.hash.close()
         os.close(handle)
         if not file.named:
-            temp.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(temp)
 
 
 def remove_stale(folder: Path, before: float) -> int:

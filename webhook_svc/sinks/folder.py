@@ -46,7 +46,7 @@ class FolderSettings:
 class _File:
     """One file to be: `fill` writes its bytes."""
 
-    path: Path
+    path: str
     sha256: str
     size: int
     fill: Callable[[NewFile], None]
@@ -84,26 +84,27 @@ file `.*.part` may be left over; it can be deleted.
         with _translated():
             tree = self._rooted()
             files = list(_below(tree.root, self._files(delivery)))
-            there = [_stands(file) for file in files]
+            made = {folder: tree.make(folder) for folder in dict.fromkeys(os.path.dirname(file.path) for file in files)}
+            there = [not made[os.path.dirname(file.path)] and _stands(file) for file in files]
             lacking = [file for file, found in zip(files, there, strict=True) if not found]
             with ExitStack() as stack:
-                written = [(file, stack.enter_context(_written(file, tree))) for file in lacking]
+                written = [(file, stack.enter_context(_written(file))) for file in lacking]
                 if written:
                     delivery.still_ours()
                 for file, new in written:
                     _name(file, new)
             # Also those of found files: an earlier try may have died between the link and this.
-            for folder in dict.fromkeys(file.path.parent for file in files):
+            for folder in made:
                 tree.sync(folder)
         return _receipt(files, found=all(there))
 
     def check(self) -> str:
         with _translated():
-            root = _real(Path(self.settings.path))
+            root = Path(_real(self.settings.path))
             nearest = next(folder for folder in (root, *root.parents) if folder.exists())
             with new_file(nearest) as probe:
                 probe.write(b"check")
-                final = probe.temp.with_suffix(".check.part")
+                final = Path(probe.temp).with_suffix(".check.part")
                 try:
                     probe.sync()
                     probe.link(final)
@@ -113,19 +114,19 @@ file `.*.part` may be left over; it can be deleted.
 
     def _rooted(self) -> Tree:
         """The root where it really is; a link to it may lead elsewhere tomorrow."""
-        root = _real(Path(self.settings.path))
+        root = _real(self.settings.path)
         if self._tree is None or self._tree.root != root:
-            self._tree = Tree(root)
+            self._tree = Tree(Path(root))
         return self._tree
 
     def _files(self, delivery: Delivery) -> Iterator[_File]:
         for placed in delivery.files:
             part = placed.part
-            yield _File(path=Path(placed.path), sha256=part.sha256, size=part.size, fill=_filling(delivery, part))
+            yield _File(path=placed.path, sha256=part.sha256, size=part.size, fill=_filling(delivery, part))
         if self.settings.manifest:
             manifest = delivery.manifest
             yield _File(
-                path=Path(delivery.manifest_path),
+                path=delivery.manifest_path,
                 sha256=hashlib.sha256(manifest).hexdigest(),
                 size=len(manifest),
                 fill=lambda new: new.write(manifest),
@@ -134,33 +135,33 @@ file `.*.part` may be left over; it can be deleted.
 
 def _receipt(files: list[_File], *, found: bool) -> Receipt:
     details = {
-        "paths": [str(file.path) for file in files],
+        "paths": [file.path for file in files],
         "sha256": [file.sha256 for file in files],
         "bytes": sum(file.size for file in files),
     }
-    return Receipt(location=str(files[0].path), proof=Folder.proof, found=found, details=details)
+    return Receipt(location=files[0].path, proof=Folder.proof, found=found, details=details)
 
 
-def _real(path: Path) -> Path:
+def _real(path: str) -> str:
     """Without links. A circle of them stays as it is: the first act in it fails with the system's own word."""
-    return Path(os.path.realpath(path))
+    return os.path.realpath(path)
 
 
-def _below(root: Path, files: Iterable[_File]) -> Iterator[_File]:
+def _below(root: str, files: Iterable[_File]) -> Iterator[_File]:
     """Each at its real place. Its name stays unresolved: what stands there is looked at, not followed."""
-    real: dict[Path, Path] = {}
+    real: dict[str, str] = {}
     for file in files:
-        named = (root / file.path).parent
+        named, name = os.path.split(os.path.join(root, file.path))
         folder = real[named] = real.get(named) or _real(named)
-        if not folder.is_relative_to(root):
+        if os.path.commonpath((root, folder)) != root:
             raise Permanent(f"{file.path} leads out of the folder {root}")
-        yield replace(file, path=folder / file.path.name)
+        yield replace(file, path=os.path.join(folder, name))
 
 
 def _stands(file: _File) -> bool:
     """Is it there already? Conflict where something else is."""
     try:
-        found = file.path.lstat()
+        found = os.lstat(file.path)
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(found.st_mode):
@@ -170,19 +171,19 @@ def _stands(file: _File) -> bool:
     return True
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
+def _sha256(path: str) -> str:
+    with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
-def _written(file: _File, tree: Tree) -> Iterator[NewFile]:
+def _written(file: _File) -> Iterator[NewFile]:
     """Whole and on disk, under a temporary name."""
-    tree.make(file.path.parent)
-    with new_file(file.path.parent, mode=0o666) as new:
+    folder, name = os.path.split(file.path)
+    with new_file(folder, mode=0o666) as new:
         file.fill(new)
         if not new.holds(file.size, file.sha256):
-            raise ArtifactLost(f"the copy we hold of {file.path.name} is not what was downloaded")
+            raise ArtifactLost(f"the copy we hold of {name} is not what was downloaded")
         new.sync()
         yield new
 

@@ -23,7 +23,8 @@ class LocalVault:
 
     def __init__(self, root: Path, *, shared: bool = False) -> None:
         self._tree = Tree(root)
-        self._temp = root / "tmp"
+        self._objects = os.path.join(self._tree.root, "sha256")
+        self._temp = os.path.join(self._tree.root, "tmp")
         self._shared = shared
 
     @property
@@ -34,69 +35,59 @@ class LocalVault:
     def writer(self) -> Iterator["_Writer"]:
         with ExitStack() as stack:
             with _translated():
-                self._tree.make(self._temp)
-                file = stack.enter_context(new_file(self._temp))
+                file = self._tree.within(self._temp, lambda: stack.enter_context(new_file(self._temp)))
             yield _Writer(self, file)
 
     def open(self, artifact: Artifact) -> BinaryIO:
         """Sequential reads. The last bytes are handed out only after all of them were proved."""
-        path = self._standing(artifact.sha256)
-        with _translated():
-            try:
-                raw = io.FileIO(path)
-            except FileNotFoundError:
-                raise ArtifactLost(f"the vault no longer has {artifact.sha256}") from None
-            return io.BufferedReader(_Proved(raw, path, artifact), CHUNK)
+        for path in self._places(artifact.sha256):
+            with _translated(), suppress(FileNotFoundError):
+                return io.BufferedReader(_Proved(io.FileIO(path), path, artifact), CHUNK)
+        raise ArtifactLost(f"the vault no longer has {artifact.sha256}")
 
     def path(self, artifact: Artifact) -> Path:
-        return self._standing(artifact.sha256)
+        """Where it is stored nowadays. What does not stand there may still be had by `open`."""
+        return Path(self._places(artifact.sha256)[0])
 
     def has(self, sha256: str) -> bool:
         with _translated():
-            return self._standing(sha256).exists()
+            return any(Path(place).exists() for place in self._places(sha256))
 
     def discard(self, sha256: str) -> None:
         """Gone when this returns; it need not have been there."""
         with _translated():
-            self._path(sha256).unlink(missing_ok=True)
-            self._former_path(sha256).unlink(missing_ok=True)
+            for place in self._places(sha256):
+                _unlink(place)
 
     def older(self, before: float) -> Iterator[str]:
         """The hashes of all that was last stored before that Unix time."""
         with _translated():
-            for folder, _, names in os.walk(self._tree.root / "sha256", onerror=_unless_gone):
+            for folder, _, names in os.walk(self._objects, onerror=_unless_gone):
                 yield from (name for name in names if _SHA256.fullmatch(name) and _age(folder, name) < before)
 
     def clean(self, before: float) -> int:
         """Deletes what killed writers left behind and last wrote before that Unix time. Returns how many."""
         with _translated():
-            return remove_stale(self._temp, before)
+            return remove_stale(Path(self._temp), before)
 
     def keep(self, file: NewFile) -> Artifact:
         """The written file under its name, over a copy that stands there: that one may be damaged."""
         artifact = Artifact(sha256=file.hash.hexdigest(), size=file.size)
-        final = self._path(artifact.sha256)
+        final, former = self._places(artifact.sha256)
+        folder = os.path.dirname(final)
         with _translated():
-            self._tree.make(final.parent)
             file.sync()
-            file.replace(final)
-            self._tree.sync(final.parent)
-            self._former_path(artifact.sha256).unlink(missing_ok=True)
+            self._tree.within(folder, lambda: file.replace(final))
+            self._tree.sync(folder)
+            _unlink(former)
         return artifact
 
-    def _path(self, sha256: str) -> Path:
+    def _places(self, sha256: str) -> tuple[str, str]:
+        """Its path, and that of the first version: in a folder of its own, nearly always, to be made and synced."""
         if not _SHA256.fullmatch(sha256):
             raise ValueError("not a SHA-256 in lower-case hex")
-        return self._tree.root / "sha256" / sha256[:2] / sha256
-
-    def _former_path(self, sha256: str) -> Path:
-        """As it was named at first: in a folder of its own, nearly always, that had to be made and synced."""
-        return self._tree.root / "sha256" / sha256[:2] / sha256[2:4] / sha256
-
-    def _standing(self, sha256: str) -> Path:
-        path, former = self._path(sha256), self._former_path(sha256)
-        with _translated():
-            return former if not path.exists() and former.exists() else path
+        folder = f"{self._objects}/{sha256[:2]}"
+        return f"{folder}/{sha256}", f"{folder}/{sha256[2:4]}/{sha256}"
 
 
 class _Writer:
@@ -120,7 +111,7 @@ class _Proved(io.RawIOBase):
     One with wrong bytes is deleted, so that `has` tells the truth and it is fetched again.
     """
 
-    def __init__(self, raw: io.FileIO, path: Path, artifact: Artifact) -> None:
+    def __init__(self, raw: io.FileIO, path: str, artifact: Artifact) -> None:
         self._raw = raw
         self._path = path
         self._artifact = artifact
@@ -156,12 +147,17 @@ class _Proved(io.RawIOBase):
     def _wrong(self) -> ArtifactLost:
         """The right bytes may stand there by now: only what was read goes."""
         with _translated(), suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._raw.fileno()), self._path.stat()):
-                self._path.unlink()
+            if os.path.samestat(os.fstat(self._raw.fileno()), os.stat(self._path)):
+                os.unlink(self._path)
         return self._lost()
 
     def _lost(self) -> ArtifactLost:
         return ArtifactLost(f"the vault's copy of {self._artifact.sha256} is damaged")
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _unless_gone(error: OSError) -> None:
