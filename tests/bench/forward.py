@@ -1,4 +1,5 @@
-"""Forwarding: documents through one worker into a folder, beside a thread pool that keeps no state.
+"""Forwarding: documents through one worker into a folder, beside a thread pool that keeps no state, and beside one that
+does by hand what the promises need and nothing else.
 
 `python -m tests.bench.forward`
 """
@@ -7,6 +8,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,7 +26,8 @@ from .service import CONCURRENCY, ROOT, Said, Site, callback, worker
 
 SIZE = 200 * 1024
 LATENCIES = (0.0, 0.1)
-_SCRIPT = "script"
+_SCRIPT, _DURABLE = "script", "the promises by hand"
+_YARDSTICKS = {_SCRIPT: "tests.bench.script", _DURABLE: "tests.bench.durable"}
 
 
 @dataclass(slots=True)
@@ -48,13 +51,14 @@ def measure(scale: Scale) -> list[Row]:
     rows: list[Row] = []
     with kinds() as databases, tempfile.TemporaryDirectory(prefix="bench-forward-") as home:
         for latency in LATENCIES:
-            runs = {name: Runs() for name in (_SCRIPT, *(kind.name for kind in databases))}
+            runs = {name: Runs() for name in (*_YARDSTICKS, *(kind.name for kind in databases))}
             with provider(SIZE, latency) as sender:
                 for _ in range(scale.rounds):
-                    _run_script(runs[_SCRIPT], _fresh(home), sender, scale.documents)
+                    for name, module in _YARDSTICKS.items():
+                        _run_script(runs[name], module, _fresh(home), sender, scale.documents)
                     for kind in databases:
                         _run_worker(runs[kind.name], _fresh(home), kind, sender, scale.documents)
-            rows += [_row(name, latency, one, runs[_SCRIPT]) for name, one in runs.items()]
+            rows += [_row(name, latency, runs) for name in runs]
     return rows
 
 
@@ -62,11 +66,11 @@ def _fresh(home: str) -> Path:
     return Path(tempfile.mkdtemp(dir=home))
 
 
-def _run_script(runs: Runs, folder: Path, sender: Provider, documents: int) -> None:
-    command = [sys.executable, "-m", "tests.bench.script", sender.url, str(folder), str(documents), str(CONCURRENCY)]
+def _run_script(runs: Runs, module: str, folder: Path, sender: Provider, documents: int) -> None:
+    command = [sys.executable, "-m", module, sender.url, str(folder), str(documents), str(CONCURRENCY)]
     with metered(sender.pid) as meter:
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE)
-    if len(list(folder.iterdir())) != documents:
+    if len(list(folder.glob("archive/*/*.pdf")) or list(folder.glob("*.pdf"))) != documents:
         raise RuntimeError("the script has not written every document")
     took = json.loads(done.stdout)
     _keep(runs, documents, took["seconds"], took["cpu"], 0.0)
@@ -112,17 +116,19 @@ def _keep(runs: Runs, documents: int, seconds: float, cpu: float, database: floa
     runs.database.append(database * 1000 / documents)
 
 
-def _row(name: str, latency: float, runs: Runs, script: Runs) -> Row:
-    yardstick = runs is script
+def _row(name: str, latency: float, runs: Mapping[str, Runs]) -> Row:
+    one, script, durable = runs[name], runs[_SCRIPT], runs[_DURABLE]
+    yardstick = name in _YARDSTICKS
+    floor = "" if yardstick else f"{ratios(one.totals, durable.totals)[0]:.2f} x the CPU of {_DURABLE}; "
     return Row(
         case=f"forward 200 KB, provider of {latency * 1000:.0f} ms: {name}",
-        rate=median(runs.rates),
+        rate=median(one.rates),
         unit="documents/s",
-        cpu_ms=median(runs.totals),
-        rate_ratio=None if yardstick else ratios(runs.rates, script.rates),
-        cpu_ratio=None if yardstick else ratios(runs.totals, script.totals),
+        cpu_ms=median(one.totals),
+        rate_ratio=None if one is script else ratios(one.rates, script.rates),
+        cpu_ratio=None if one is script else ratios(one.totals, script.totals),
         target="" if yardstick else "CPU ≤ 1.5 x" + (", rate ≥ 0.9 x" if latency else ""),
-        note=f"of it database {median(runs.database):.2f}; provider {median(runs.served):.2f} beside; {runs.quiet}",
+        note=f"{floor}of it database {median(one.database):.2f}; provider {median(one.served):.2f} beside; {one.quiet}",
     )
 
 

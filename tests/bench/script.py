@@ -19,10 +19,9 @@ _local = threading.local()
 
 
 def forward(api_base: str, folder: Path, document: str) -> None:
-    session = _session()
-    asked = session.get(f"{api_base}/signing-requests/{document}/download", headers={"Authorization": API_KEY})
+    asked = session().get(f"{api_base}/signing-requests/{document}/download", headers={"Authorization": API_KEY})
     asked.raise_for_status()
-    answer = session.get(asked.json()["download_url"])
+    answer = session().get(asked.json()["download_url"])
     answer.raise_for_status()
     with (folder / f"{document}.pdf").open("wb") as file:
         file.write(answer.content)
@@ -30,12 +29,13 @@ def forward(api_base: str, folder: Path, document: str) -> None:
         os.fsync(file.fileno())
 
 
-def _session() -> requests.Session:
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None:
-        session = _local.session = requests.Session()
-        session.trust_env = False
-    return session
+def session() -> requests.Session:
+    """One for each thread, that keeps its connection."""
+    kept: requests.Session | None = getattr(_local, "session", None)
+    if kept is None:
+        kept = _local.session = requests.Session()
+        kept.trust_env = False
+    return kept
 
 
 def _main(api_base: str, folder: str, count: str, concurrency: str) -> None:
