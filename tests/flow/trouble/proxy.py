@@ -114,11 +114,13 @@ class Proxy:
         self._listening = await asyncio.start_server(self._serve, sock=_socket(self.port), backlog=512)
 
     async def _close(self) -> None:
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        listening, self._listening = self._listening, None
+        for one in listening.sockets if listening else ():
+            self._loop.remove_reader(one.fileno())
         for _ in range(_TURNS):
             await asyncio.sleep(0)
+        if listening:  # not before: asyncio forgets, and never closes, what it took and could not hand over
+            listening.close()
         for talk in self._lines.values():
             talk.cancel()
         await asyncio.gather(*self._lines)

@@ -5,6 +5,7 @@ import socketserver
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -94,6 +95,19 @@ def test_an_absent_server_refuses_and_resets_what_was_open_and_comes_back_at_its
 
     assert ANSWER == ask(proxy)
     assert 1 == absent.happened
+
+
+def test_whoever_is_taken_in_the_moment_in_which_the_port_closes_is_reset(proxy: Proxy) -> None:
+    absent, busy = proxy.trouble(Absent()), threading.Event()
+    proxy._loop.call_soon_threadsafe(busy.wait, 10)
+    with connect(proxy) as line, ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(absent.start)
+        until(lambda: len(proxy._loop._ready) > 0, "the call to wait behind the knock")
+        busy.set()
+        starting.result(10)
+
+        with pytest.raises(ConnectionResetError):
+            line.recv(1)
 
 
 def test_a_server_that_hangs_takes_connections_and_never_answers(proxy: Proxy, server: _Server) -> None:
