@@ -14,7 +14,8 @@ import pytest
 from webhook_svc.core.errors import StoreUnavailable
 from webhook_svc.core.types import Job, Stage
 from webhook_svc.core.work import Claims, Wish
-from webhook_svc.worker import Pace, Running, Stuck, Worker
+from webhook_svc.worker import Pace, Stuck, Worker
+from webhook_svc.worker.slots import Running
 
 
 def job(number: int, lane: str = "sink:a", *, alone: bool = False) -> Job:
