@@ -104,7 +104,7 @@ class World:
 
     @property
     def root(self) -> Path:
-        return self.vault._tree.root
+        return Path(self.vault._tree.root)
 
     def state(self) -> Mapping[str, Any]:
         return self.store.list(Query(kind="deliveries"))[0]
