@@ -9,7 +9,6 @@ import sys
 import threading
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -101,20 +100,6 @@ def test_a_file_knows_the_hash_of_what_was_written_and_of_what_was_copied(tmp_pa
         copied.copy(written.temp)
         assert [True, True] == [one.holds(size, hashlib.sha256(content).hexdigest()) for one in (written, copied)]
         assert content == Path(copied.temp).read_bytes()
-
-
-@pytest.mark.parametrize("code", [errno.EXDEV, errno.EINVAL, errno.ENOSYS])
-def test_between_two_file_systems_a_file_is_copied_by_hand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    def refuse(*_: Any) -> int:
-        raise OSError(code, os.strerror(code))
-
-    (tmp_path / "source").write_bytes(b"x" * 1_000_000)
-    monkeypatch.setattr(os, "copy_file_range", refuse)
-    with new_file(tmp_path) as copied:
-        copied.copy(tmp_path / "source")
-        assert b"x" * 1_000_000 == Path(copied.temp).read_bytes()
 
 
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Files that get their name once they are whole."""
 
-import errno
 import os
 import random
 from collections.abc import Iterator
@@ -15,7 +14,6 @@ WINDOW: Final = LARGE // 2
 StrPath = str | os.PathLike[str]
 
 _TEMP_SUFFIX: Final = ".part"
-_NOT_BETWEEN_THESE: Final = frozenset({errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM})
 
 
 class NewFile:
@@ -29,17 +27,21 @@ class NewFile:
 
     def write(self, chunk: bytes) -> None:
         """All of the chunk, or OSError: the system may take a part of it."""
-        _write(self._handle, chunk)
-        self._took(chunk)
+        left = memoryview(chunk)
+        while left:
+            left = left[os.write(self._handle, left) :]
+        self.hash.update(chunk)
+        self.size += len(chunk)
+        self._window.move(len(chunk))
 
     def copy(self, source: StrPath) -> None:
-        """All bytes of that file, from disk to disk where the file system can; read back here for the hash."""
+        """All bytes of that file. They pass through here: their hash costs more than carrying them."""
         stored = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
             window = Window(stored)
-            while count := _copied(stored, self._handle, chunk_at(self.size)):
-                self._took(os.pread(self._handle, count, self.size))
-                window.move(count)
+            while chunk := os.read(stored, chunk_at(self.size)):
+                self.write(chunk)
+                window.move(len(chunk))
         finally:
             os.close(stored)
 
@@ -71,11 +73,6 @@ class NewFile:
         self.hash = Sha256()
         self._window = Window(self._handle)
 
-    def _took(self, chunk: bytes) -> None:
-        self.hash.update(chunk)
-        self.size += len(chunk)
-        self._window.move(len(chunk))
-
 
 class Window:
     """What a large file keeps in the cache: what is written goes to disk while the rest still comes, and other files
@@ -101,7 +98,7 @@ class Window:
 def new_file(folder: StrPath, mode: int = 0o600) -> Iterator[NewFile]:
     """A file to write in that folder; its temporary name goes at the end."""
     temp = os.path.join(folder, f".{random.getrandbits(64):016x}{_TEMP_SUFFIX}")
-    handle = os.open(temp, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     file = NewFile(temp, handle)
     try:
         yield file
@@ -124,25 +121,6 @@ def remove_stale(folder: Path, before: float) -> int:
         except FileNotFoundError:
             continue  # its owner finished meanwhile
     return removed
-
-
-def _write(handle: int, chunk: bytes) -> None:
-    left = memoryview(chunk)
-    while left:
-        left = left[os.write(handle, left) :]
-
-
-def _copied(source: int, target: int, most: int) -> int:
-    """The next bytes from where both stand; 0 at the end."""
-    if hasattr(os, "copy_file_range"):
-        try:
-            return os.copy_file_range(source, target, most)
-        except OSError as error:
-            if error.errno not in _NOT_BETWEEN_THESE:
-                raise
-    chunk = os.read(source, most)
-    _write(target, chunk)
-    return len(chunk)
 
 
 def _let_go(handle: int, start: int, end: int) -> None:
