@@ -136,37 +136,39 @@ class Inserting(PreparedEach):
     def __init__(
         self, table: sa.Table, columns: Sequence[str], unless: Sequence[str], returning: Sequence[str]
     ) -> None:
-        self._table, self._columns, self._unless, self._returning = table, columns, unless, returning
-        self._sized: dict[int, tuple[list[str], Prepared]] = {}
-        super().__init__({name: table.c[name] for name in columns}, self._one_or_array)
+        self._table, self._unless, self._returning = table, unless, returning
+        self._columns = [column.name for column in table.c if column.name in columns]  # the order of what is compiled
+        self._sized: dict[int, Text] = {}
+        super().__init__({name: table.c[name] for name in self._columns}, self._one_or_array)
 
     def all(self, driver: Any, rows: Sequence[Values]) -> list[Row]:
         if dialect_of(driver) == "postgresql":
             return super().all(driver, rows)
-        return [found for some, values in self._portions(rows) for found in some.all(driver, **values)]
+        portions = self._portions(rows)
+        return [text.row(found) for text, values in portions for found in text.execute_in_order(driver, values)]
 
     def run(self, driver: Any, rows: Sequence[Values]) -> int:
         if dialect_of(driver) == "postgresql":
             return super().run(driver, rows)
-        return sum(some.run(driver, **values) for some, values in self._portions(rows))
+        return sum(int(text.execute_in_order(driver, values).rowcount) for text, values in self._portions(rows))
 
-    def _portions(self, rows: Sequence[Values]) -> Iterator[tuple[Prepared, dict[str, Any]]]:
+    def _portions(self, rows: Sequence[Values]) -> Iterator[tuple["Text", list[Any]]]:
         """By powers of two, so that a few statements serve every number."""
         start = 0
         while start < len(rows):
             size = min(1 << (len(rows) - start).bit_length() - 1, MOST_ROWS)
-            names, statement = self._of_size(size)
-            values = [row[name] for row in rows[start : start + size] for name in self._columns]
-            yield statement, dict(zip(names, values, strict=True))
+            yield self._of_size(size), [row[name] for row in rows[start : start + size] for name in self._columns]
             start += size
 
-    def _of_size(self, size: int) -> tuple[list[str], Prepared]:
+    def _of_size(self, size: int) -> "Text":
         if size not in self._sized:
-            names = [f"{name}_{number}" for number in range(size) for name in self._columns]
-            binds = iter([given(name, type_=self._table.c[name.rpartition("_")[0]].type) for name in names])
-            rows = [{name: next(binds) for name in self._columns} for _ in range(size)]
-            self._sized[size] = names, Prepared(self._finished(sqlite.insert(self._table).values(rows)))
+            rows = [{name: self._given(name, number) for name in self._columns} for number in range(size)]
+            insert = self._finished(sqlite.insert(self._table).values(rows))
+            self._sized[size] = Text(insert, sqlite.dialect(paramstyle="qmark"))
         return self._sized[size]
+
+    def _given(self, name: str, number: int) -> sa.BindParameter[Any]:
+        return given(f"{name}_{number}", type_=self._table.c[name].type)
 
     def _one_or_array(self, row: Any, dialect: str) -> Statement:
         insert = postgresql.insert(self._table) if dialect == "postgresql" else sqlite.insert(self._table)
@@ -226,6 +228,10 @@ class Text:
     def execute(self, driver: Any, values: dict[str, Any]) -> Any:
         """A cursor that has run it."""
         return driver.execute(self.sql, values | self.fixed if self.fixed else values)
+
+    def execute_in_order(self, driver: Any, values: list[Any]) -> Any:
+        """Likewise, of a statement that takes its values by position."""
+        return driver.execute(self.sql, values)
 
     def execute_each(self, driver: Any, rows: Sequence[Values]) -> int:
         filled = [{**row, **self.fixed} for row in rows] if self.fixed else rows
