@@ -8,17 +8,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from typing import BinaryIO, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-import requests
 import urllib3
 
 from .. import __version__
 from ..core.addresses import read_address
 from ..core.errors import Permanent, Retryable
 from ..core.ports import ANSWER_LIMIT
-from ..core.settings import host_of
 from ..core.types import EMPTY, Answer, Request, Upload
+from .address import read
 from .door import Door, Resolve, Timer
 from .fates import translated
 from .wire import CHUNK, Hop, Lines
@@ -29,6 +28,7 @@ _SAFE_METHODS: Final = ("GET", "HEAD")
 _DRAINED: Final = 64 * 1024
 _LARGE: Final = 32 * 1024 * 1024
 _LARGE_CHUNK: Final = 1024 * 1024
+_BREAK: Final = re.compile(r"[\r\n\0]")
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -93,44 +93,33 @@ class HttpClient:
             for _ in range(self._max_redirects + 1):
                 hop = self._hop(request, url, first)
                 _check_redirect(before, hop)
-                first, before = first or hop.origin, hop.origin
+                first, before = first or hop.place.origin, hop.place.origin
                 raw = self._sent(request, hop)
                 answers.callback(raw.close)
                 target = _redirect(request, hop, raw)
                 if not target:
-                    yield hop.host, raw
+                    yield hop.place.host, raw
                     return
-                _drain(hop.host, raw)
+                _drain(hop.place.host, raw)
                 url = target
-        raise Permanent(f"{hop.host}: more than {self._max_redirects} redirects")
+        raise Permanent(f"{hop.place.host}: more than {self._max_redirects} redirects")
 
     def _hop(self, request: Request, url: str, first: str) -> Hop:
-        """What is judged is the address as requests reads it."""
-        prepared = requests.PreparedRequest()
-        with translated("the address"):
-            prepared.prepare_url(url, None)
-            origin = _origin(prepared.url or "")
+        place = read(url)
         headers, auth = _checked(request.headers), _checked(request.auth)
-        if first and origin != first:
+        if first and place.origin != first:
             # Whoever sent us here chose the address: not even a trusted host gets credentials by its word.
             headers, auth = {name: value for name, value in headers.items() if name.lower().startswith("accept")}, {}
-        trusted = self._door.trusts(origin)
-        scheme, _, place = origin.partition("://")
-        host, _, port = place.rpartition(":")
+        trusted = self._door.trusts(place.origin)
         return Hop(
-            url=prepared.url or "",
-            target=prepared.path_url,
-            origin=origin,
-            scheme=scheme,
-            host=host,
-            port=int(port),
+            place=place,
             trusted=trusted,
             method=_method(request),
             headers=_merged(self._headers, _kind(request), headers, auth if trusted else EMPTY),
         )
 
     def _sent(self, request: Request, hop: Hop) -> urllib3.BaseHTTPResponse:
-        with ExitStack() as files, translated(hop.host):
+        with ExitStack() as files, translated(hop.place.host):
             body: bytes | _Sized | None
             if upload := _upload(request):
                 body = _Sized(files.enter_context(upload.open()), upload.size)
@@ -147,9 +136,9 @@ class HttpClient:
                 return self._exchange(hop, body)
 
     def _exchange(self, hop: Hop, body: "bytes | _Sized | None") -> urllib3.BaseHTTPResponse:
-        proxy = self._proxy if self._proxy and not _is_loopback(hop.host) else ""
+        proxy = self._proxy if self._proxy and not _is_loopback(hop.place.host) else ""
         if proxy and not hop.trusted:
-            self._door.judged(hop.scheme, hop.host, hop.port)
+            self._door.judged(hop.place.scheme, hop.place.host, hop.place.port)
         return self._lines.ask(hop, body, proxy)
 
 
@@ -175,16 +164,6 @@ def _method(request: Request) -> str:
     if not _TOKEN.fullmatch(request.method):
         raise Permanent("the method is not one of HTTP")
     return request.method.upper()
-
-
-def _origin(url: str) -> str:
-    """`scheme://host:port`. Permanent for what is no plain web address."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https"):
-        raise Permanent("only http and https addresses are asked")
-    if parts.username or parts.password:
-        raise Permanent(f"{parts.hostname}: user and password do not belong into an address")
-    return host_of(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -221,7 +200,7 @@ def _upload(request: Request) -> Upload | None:
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     """Permanent where a header would add headers of its own, or cannot be written. Values are never shown."""
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or any(character in value for character in "\r\n\0"):
+        if not _TOKEN.fullmatch(name) or _BREAK.search(value):
             raise Permanent(f"the header {name[:40]!r} holds a line break, NUL or a name that is none")
         if not value.isascii():
             raise Permanent(f"the header {name!r} holds characters beyond ASCII")
@@ -243,11 +222,11 @@ def _redirect(request: Request, hop: Hop, raw: urllib3.BaseHTTPResponse) -> str:
     if raw.status not in _REDIRECTS or not location or not _asks(request):
         return ""
     with translated("the redirect"):
-        return urljoin(hop.url, location.encode("latin-1").decode("utf-8", "replace"))
+        return urljoin(hop.place.url, location.encode("latin-1").decode("utf-8", "replace"))
 
 
 def _check_redirect(before: str, hop: Hop) -> None:
-    if before.startswith("https:") and hop.scheme == "http":
+    if before.startswith("https:") and hop.place.scheme == "http":
         host = before.partition("://")[2].rpartition(":")[0]
         raise Permanent(f"{host}: it redirects from https to http, where anybody can read and change the file")
 

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 from email.errors import MissingHeaderBodySeparatorDefect
 from functools import cache
+from operator import itemgetter
 from typing import Any, ClassVar, Final
 
 from certifi import where
@@ -16,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Retry
 
+from .address import Place
 from .door import Door, Timer
 
 CHUNK: Final = 256 * 1024
@@ -91,15 +93,10 @@ class _GuardedTls(_Guarded, HTTPSConnection):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One request on its way: `url` whole, `target` what of it goes to its server."""
+    """One request on its way."""
 
     method: str
-    url: str
-    target: str
-    origin: str
-    scheme: str
-    host: str
-    port: int
+    place: Place
     trusted: bool
     headers: dict[str, str]
 
@@ -124,10 +121,11 @@ class Lines(HTTPAdapter):
     def ask(self, hop: Hop, body: Any, proxy: str) -> BaseHTTPResponse:
         """The answer, its body unread. Raises what urllib3 raises."""
         manager = self.proxy_manager_for(proxy) if proxy else self.poolmanager
-        pool: HTTPConnectionPool = manager.connection_from_host(hop.host, hop.port, hop.scheme)
+        place = hop.place
+        pool: HTTPConnectionPool = manager.connection_from_host(place.host, place.port, place.scheme)
         return pool.urlopen(
             hop.method,
-            hop.url if proxy and hop.scheme == "http" else hop.target,
+            place.url if proxy and place.scheme == "http" else place.target,
             body,
             hop.headers,
             _NEVER,
@@ -140,12 +138,17 @@ class Lines(HTTPAdapter):
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         super().init_poolmanager(connections, maxsize, block, **options, **self._options)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+        self._furnish(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options, **self._options)
-        manager.pool_classes_by_scheme = self._pools
+        self._furnish(manager)
         return manager
+
+    def _furnish(self, manager: Any) -> None:
+        """With our pools, told apart by where they lead: all else is the same for all that one manager has."""
+        manager.pool_classes_by_scheme = self._pools
+        manager.key_fn_by_scheme = dict.fromkeys(self._pools, itemgetter("scheme", "host", "port"))
 
     def close(self) -> None:
         """At once: urllib3 leaves open connections to the garbage collector."""
