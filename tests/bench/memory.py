@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,35 +62,47 @@ def measure(scale: Scale) -> list[Row]:
 
 
 def _large(scale: Scale, kind: Kind) -> list[Row]:
-    """Round by round: curl, its file synced as ours are; then the worker, which writes two or sends it."""
+    """Round by round: curl, its file synced as ours are, and copied and synced again; then the worker, which writes two
+    or sends it."""
     size = scale.large / _MB
     curl: list[float] = []
     synced: list[float] = []
+    twice: list[float] = []
     with provider(scale.large) as sender, bucket() as address:
         sinks = {"a folder": FOLDER, "S3": _BUCKET.format(address=address)}
         taken: dict[str, list[Taken]] = {name: [] for name in sinks}
         for _ in range(scale.rounds):
-            alone, with_sync = _curl(sender)
+            alone, with_sync, with_copy = _curl(sender)
             curl.append(size / alone)
             synced.append(size / with_sync)
+            twice.append(size / with_copy)
             for name, sink in sinks.items():
                 taken[name].append(_forward(kind, sender, sink))
     rows = [
         Row(case=f"{size:.0f} MB: curl -o", rate=median(curl), unit="MB/s", note="one copy, in the cache"),
         Row(case=f"{size:.0f} MB: curl -o, synced", rate=median(synced), unit="MB/s", note="one copy, on disk"),
+        Row(case=f"{size:.0f} MB: curl -o, synced, cp, synced", rate=median(twice), unit="MB/s", note="two copies"),
     ]
-    return rows + [_row(f"{size:.0f} MB into {name}", runs, size, curl, synced) for name, runs in taken.items()]
+    slower = {"a sync": synced, "two synced copies": twice}
+    return rows + [_row(f"{size:.0f} MB into {name}", runs, size, curl, slower) for name, runs in taken.items()]
 
 
-def _curl(sender: Provider) -> tuple[float, float]:
-    """Seconds until curl ends, and until its file is on disk."""
+def _curl(sender: Provider) -> tuple[float, float, float]:
+    """Seconds until curl ends, until its file is on disk, and until a copy of it is."""
     with tempfile.TemporaryDirectory(prefix="bench-curl-") as folder:
-        path, started = Path(folder, "document.pdf"), time.perf_counter()
+        path, copy, started = Path(folder, "document.pdf"), Path(folder, "copy.pdf"), time.perf_counter()
         subprocess.run(["curl", "-sf", "-o", path, f"{sender.url}/files/doc-0"], check=True)
         alone = time.perf_counter() - started
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        return alone, time.perf_counter() - started
+        _sync(path)
+        synced = time.perf_counter() - started
+        subprocess.run(["cp", "--reflink=never", path, copy], check=True)
+        _sync(copy)
+        return alone, synced, time.perf_counter() - started
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _many(kind: Kind) -> Row:
@@ -144,8 +156,11 @@ def watched(pid: int) -> Iterator[Growth]:
         thread.join()
 
 
-def _row(case: str, taken: list[Taken], size: float, curl: list[float], synced: list[float]) -> Row:
+def _row(case: str, taken: list[Taken], size: float, curl: list[float], slower: Mapping[str, list[float]]) -> Row:
     rates = [size / (one.fetch + one.deliver) for one in taken]
+    against = ", ".join(
+        f"{ratios(rates, yardstick)[0]:.2f} x against curl and {name}" for name, yardstick in slower.items()
+    )
     worst = max(one.growth.peak - one.growth.idle for one in taken) / _MB
     return Row(
         case=case,
@@ -156,8 +171,7 @@ def _row(case: str, taken: list[Taken], size: float, curl: list[float], synced: 
         target="memory ≤ 100 MB above idle, ≥ 0.8 x",
         note=f"memory +{worst:.0f} MB above idle {taken[0].growth.idle / _MB:.0f} MB; into the vault "
         f"{size / median(one.fetch for one in taken):.0f} MB/s, out of it "
-        f"{size / median(one.deliver for one in taken):.0f} MB/s; against curl and a sync "
-        f"{ratios(rates, synced)[0]:.2f} x; {taken[-1].meter.quiet}",
+        f"{size / median(one.deliver for one in taken):.0f} MB/s; {against}; {taken[-1].meter.quiet}",
     )
 
 
