@@ -39,7 +39,7 @@ from .store.sql import Retention, SqlStore
 from .vault.address import read_address
 from .vault.bucket import BucketVault
 from .vault.local import LocalVault
-from .worker import Pace, Worker, worker_name
+from .worker import Pace, Worker, give_way, worker_name
 
 KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
 DAY = 86400.0
@@ -262,6 +262,7 @@ def run_worker(made: Service) -> None:
     worker = made.worker()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
+    give_way()
     worker.run()
     made.close()
 
