@@ -1,18 +1,15 @@
-"""Growth: what the service does among a million rows, beside the same with an empty store. Accepting is that of a web
-process, the rest is asked of the store itself.
+"""Growth: what the store does among a million rows, beside the same with an empty one.
 
 `python -m tests.bench.growth`
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from statistics import median
 
 from tests.crowd import SINK, SOURCE, Crowd, fill
@@ -32,10 +29,9 @@ from webhook_svc.store.sql import SqlStore
 
 from .databases import Kind as Database
 from .databases import kinds
-from .load import shoot
 from .machine import metered
 from .report import Row, Scale, ratios, run
-from .service import Site, as_bytes, callback, web
+from .service import judged
 
 BATCH, THREADS = 32, 32
 LISTINGS: tuple[Kind, ...] = ("events", "deliveries", "dead", "refused")
@@ -49,16 +45,14 @@ class Contender:
 
     name: str
     store: SqlStore
-    site: Site
-    web: int
     database: tuple[int, ...]
     cpu: dict[str, list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
     quiet: str = ""
 
     @contextmanager
-    def taking(self, what: str, units: int, process: int = 0) -> Iterator[None]:
-        with metered(process or os.getpid(), *self.database) as meter:
+    def taking(self, what: str, units: int) -> Iterator[None]:
+        with metered(os.getpid(), *self.database) as meter:
             yield
         self.cpu.setdefault(what, []).append(sum(meter.cpu) * 1000 / units)
         self.wall.setdefault(what, []).append(meter.seconds * 1000 / units)
@@ -97,11 +91,8 @@ def _contenders(kind: Database, size: int) -> Iterator[list[Contender]]:
         for name, crowd in crowds(size).items():
             url = kind.fresh()
             fill(url, crowd)
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-growth-")))
-            site = Site(home=home, store=url)
             store = stack.enter_context(closing(SqlStore(url)))
-            serving = stack.enter_context(web(site)).pid
-            found.append(Contender(name=name, store=store, site=site, web=serving, database=kind.pids))
+            found.append(Contender(name=name, store=store, database=kind.pids))
         yield found
 
 
@@ -114,11 +105,11 @@ def _round(contenders: list[Contender], events: int) -> None:
 
 
 def _accept(one: Contender, events: int) -> None:
-    fresh = [as_bytes(SOURCE, *callback(next(_numbers), padding=1024)) for _ in range(events)]
-    with one.taking("accept", events, one.web):
-        shot = shoot(one.site.port, fresh)
-    if shot.statuses != {200: events}:
-        raise RuntimeError(f"{one.name} answered {shot.statuses}, see {one.site.home}")
+    fresh = [judged(next(_numbers), padding=1024) for _ in range(events)]
+    with ThreadPoolExecutor(THREADS) as threads, one.taking("accept", events):
+        accepted = list(threads.map(lambda event: one.store.accept(event, 30.0), fresh))
+    if not all(each.new for each in accepted):
+        raise RuntimeError(f"{one.name} knew some events already")
 
 
 def _work(one: Contender, events: int) -> None:

@@ -192,10 +192,14 @@ def callback(
 
 
 def accepted_by(store: SqlStore, number: int, kind: str = READY, *, padding: int = 0) -> Accepted:
-    """A genuine callback as the web process would have stored it."""
+    return store.accept(judged(number, kind, padding=padding), 30.0)
+
+
+def judged(number: int, kind: str = READY, *, padding: int = 0) -> NewEvent:
+    """A genuine callback as the web process hands it to its store."""
     headers, body = callback(number, padding=padding, kind=kind)
     named = tuple((name.lower(), value) for name, value in headers.items())
-    event = NewEvent(
+    return NewEvent(
         id=new_id("evt", time.time()),
         key=digest("bench", str(number)),
         source="contracts",
@@ -204,7 +208,6 @@ def accepted_by(store: SqlStore, number: int, kind: str = READY, *, padding: int
         hint=False,
         request=RawRequest(path="/hooks/contracts", headers=named, body=body),
     )
-    return store.accept(event, 30.0)
 
 
 def as_bytes(source: str, headers: dict[str, str], body: bytes) -> bytes:
