@@ -45,7 +45,8 @@ def test_bytes_then_name_then_folder_reach_the_disk(
     folder.deliver(bundle(still_ours=lambda: acts.append("ours")).delivery(), None)
     named = ["sync temp" if act.endswith(".part") else act for act in acts]
     names = ["link deed.pdf", "link manifest.json"]
-    assert ["sync temp", "sync temp", "ours", *names, "sync doc-1", "sync contracts", "sync archive"] == named
+    folders = ["sync doc-1", "sync contracts", "sync archive", f"sync {root.parent.name}"]
+    assert ["sync temp", "sync temp", "ours", *names, *folders] == named
 
 
 def test_a_found_file_is_synced_again_because_the_earlier_try_may_have_died(

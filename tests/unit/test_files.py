@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,16 +51,77 @@ def test_every_level_of_a_tree_is_synced_once_by_each_process(tmp_path: Path, ac
     assert [] == acts
     for _ in range(2):
         tree.sync(f"{tmp_path}/ab/cd")
-    assert ["sync folder cd", "sync folder ab", f"sync folder {tmp_path.name}", "sync folder cd"] == acts
+    above = [f"sync folder {tmp_path.name}", f"sync folder {tmp_path.parent.name}"]
+    assert ["sync folder cd", "sync folder ab", *above, "sync folder cd"] == acts
 
 
 def test_a_folder_that_had_to_be_made_again_is_synced_again(tmp_path: Path, acts: list[str]) -> None:
     tree = Tree(tmp_path)
+    tree.sync(tree.root)
+    acts.clear()
     for _ in range(2):
         tree.make(f"{tmp_path}/ab")
         tree.sync(f"{tmp_path}/ab")
         (tmp_path / "ab").rmdir()
     assert ["sync folder ab", f"sync folder {tmp_path.name}"] * 2 == acts
+
+
+def test_no_folder_counts_as_known_before_all_above_it_are_on_disk(
+    tmp_path: Path, acts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path)
+    tree.make(f"{tmp_path}/ab/cd")
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", _failing(os.open, tmp_path))
+        with pytest.raises(OSError, match="no more files"):
+            tree.sync(f"{tmp_path}/ab/cd")
+    acts.clear()
+    tree.sync(f"{tmp_path}/ab/cd")
+
+    assert ["sync folder cd", "sync folder ab", f"sync folder {tmp_path.name}"] == acts[:3]
+
+
+def _failing(opening: Callable[..., int], at: Path) -> Callable[..., int]:
+    def opened(path: str, *arguments: Any, **options: Any) -> int:
+        if path == str(at):
+            raise OSError(errno.EMFILE, "no more files")
+        return opening(path, *arguments, **options)
+
+    return opened
+
+
+def test_what_the_root_stands_in_is_synced_once_for_whoever_made_it_may_have_died(
+    tmp_path: Path, acts: list[str]
+) -> None:
+    tree = Tree(tmp_path)
+    for _ in range(2):
+        tree.sync(str(tmp_path))
+
+    here, above = f"sync folder {tmp_path.name}", f"sync folder {tmp_path.parent.name}"
+    assert [here, above, here] == acts
+
+
+def test_a_folder_that_stands_is_found_also_where_the_system_judges_the_rights_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_folder: str) -> None:
+        raise PermissionError(errno.EACCES, "permission denied")
+
+    (tmp_path / "ab").mkdir()
+    monkeypatch.setattr(os, "mkdir", refused)
+
+    assert not Tree(tmp_path).make(f"{tmp_path}/ab")
+    with pytest.raises(PermissionError):
+        Tree(tmp_path).make(f"{tmp_path}/cd")
+
+
+def test_a_root_behind_a_link_is_where_the_system_finds_it(tmp_path: Path) -> None:
+    (tmp_path / "releases" / "42").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/42")
+    Tree(tmp_path / "current" / ".." / "vault").make(f"{tmp_path}/current/../vault")
+
+    assert (tmp_path / "releases" / "vault").is_dir()
+    assert f"{tmp_path}/current/../vault" == Tree(tmp_path / "current" / ".." / "vault").root
 
 
 def test_a_root_that_had_to_be_made_is_on_disk_at_once(tmp_path: Path, acts: list[str]) -> None:

@@ -69,7 +69,7 @@ less the service's umask: with the usual 022 every user of the machine may read 
 service with `umask 027` (systemd: `UMask=0027`), or make `path` beforehand with `chmod 750` and a group of its own.
 
 **Retry:** harmless. A file that stands there with the same bytes counts as done; with other bytes the delivery is
-held for a person's decision and the file stays as it is.
+held for a person's decision and the file stays as it is (an empty folder may have been made beside it).
 
 **Limits:** the file system's own. It must know hard links (ext4, xfs, btrfs, apfs, NFS do; exFAT and most bucket
 mounts do not: use the bucket's own sink). Symbolic links that lead out of `path` are refused. After a crash a hidden
