@@ -137,7 +137,7 @@ class Inserting(PreparedEach):
         self, table: sa.Table, columns: Sequence[str], unless: Sequence[str], returning: Sequence[str]
     ) -> None:
         self._table, self._unless, self._returning = table, unless, returning
-        self._columns = [column.name for column in table.c if column.name in columns]  # the order of what is compiled
+        self._columns = sorted(columns, key=table.c.keys().index)  # the order of what is compiled
         self._sized: dict[int, Text] = {}
         super().__init__({name: table.c[name] for name in self._columns}, self._one_or_array)
 
@@ -162,13 +162,14 @@ class Inserting(PreparedEach):
 
     def _of_size(self, size: int) -> "Text":
         if size not in self._sized:
-            rows = [{name: self._given(name, number) for name in self._columns} for number in range(size)]
-            insert = self._finished(sqlite.insert(self._table).values(rows))
-            self._sized[size] = Text(insert, sqlite.dialect(paramstyle="qmark"))
+            order = [(f"{name}_{number}", self._table.c[name]) for number in range(size) for name in self._columns]
+            binds = iter([given(bind, type_=column.type) for bind, column in order])
+            rows = [{name: next(binds) for name in self._columns} for _ in range(size)]
+            text = Text(self._finished(sqlite.insert(self._table).values(rows)), sqlite.dialect(paramstyle="qmark"))
+            if text.order != [bind for bind, _ in order]:
+                raise TypeError(f"{self._table.name}: the values do not stand in the order of their columns")
+            self._sized[size] = text
         return self._sized[size]
-
-    def _given(self, name: str, number: int) -> sa.BindParameter[Any]:
-        return given(f"{name}_{number}", type_=self._table.c[name].type)
 
     def _one_or_array(self, row: Any, dialect: str) -> Statement:
         insert = postgresql.insert(self._table) if dialect == "postgresql" else sqlite.insert(self._table)
@@ -219,6 +220,7 @@ class Text:
         if compiled.post_compile_params:
             raise TypeError("a list of values has no place in a prepared statement: its length is part of the text")
         self.sql = str(compiled)
+        self.order = compiled.positiontup
         for name, bind in compiled.binds.items():
             if isinstance(bind.type, postgresql.ARRAY):  # as text every quote in it is escaped, in Python
                 self.sql = self.sql.replace(f"%({name})s", f"%({name})b")

@@ -112,3 +112,18 @@ def test_an_error_of_the_driver_comes_out_as_sqlalchemys_and_undoes_the_transact
     assert not caught.value.connection_invalidated
     with store.database.write() as tx:
         assert [] == OWNED.all(tx.driver, owner="me")
+
+
+def test_a_column_that_its_table_does_not_have_is_an_error() -> None:
+    with pytest.raises(ValueError, match="typo"):
+        inserting(reconciliation, "source", "typo")
+
+
+@pytest.mark.parametrize("count", [1, 3, 33])
+def test_each_value_goes_into_its_own_column_in_whatever_order_they_are_named(store: SqlStore, count: int) -> None:
+    insert = inserting(reconciliation, "owner", "next_at", "source", "mark")
+    rows = [{"source": f"s{number:02}", "mark": 1.0, "next_at": 2.0, "owner": f"o{number}"} for number in range(count)]
+    with store.database.write() as tx:
+        insert.run(tx.driver, rows)
+        told = Prepared(sa.select(*(reconciliation.c[name] for name in rows[0])).order_by(reconciliation.c.source))
+        assert rows == [row._asdict() for row in told.all(tx.driver)]
