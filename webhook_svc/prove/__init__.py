@@ -38,7 +38,7 @@ WEB, WORKER = ("webhook_svc.prove.web",), ("webhook_svc", "worker")
 """Modules with their arguments."""
 
 
-def tied(web: Sequence[str], worker: Sequence[str]) -> Commands:
+def ending_with_us(web: Sequence[str], worker: Sequence[str]) -> Commands:
     """They end with this process, however it ends."""
     program = (sys.executable, "-m", "webhook_svc.prove.tied", str(os.getpid()))
     return Commands(web=(*program, *web), worker=(*program, *worker))
@@ -51,7 +51,7 @@ class Order:
     rounds: int = 10
     seed: int = 1
     workers: int = 2
-    commands: Commands = field(default_factory=lambda: tied(WEB, WORKER))
+    commands: Commands = field(default_factory=lambda: ending_with_us(WEB, WORKER))
     patience: float = CALM_WITHIN
 
 

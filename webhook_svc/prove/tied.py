@@ -13,14 +13,15 @@ LOOKS_EVERY = 0.5
 
 
 def tie(parent: int) -> None:
-    """From now on the whole process group goes with this parent. A timer and no thread: the group may fork."""
+    """From now on the process group that this process leads goes with this parent. A timer and no thread: the group
+    may fork."""
+    group = os.getpid()
 
     def look(*_: object) -> None:
         if os.getppid() != parent:
-            os.killpg(0, signal.SIGKILL)
+            os.killpg(group, signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, look)
-    signal.siginterrupt(signal.SIGALRM, False)
     signal.setitimer(signal.ITIMER_REAL, LOOKS_EVERY, LOOKS_EVERY)
 
 
