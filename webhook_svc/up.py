@@ -10,7 +10,7 @@ from gunicorn.app.base import BaseApplication
 from .log import dict_config
 from .web.server import options
 from .wiring import Service, die, warn
-from .worker import Worker, give_way
+from .worker import Worker
 
 
 class Up(BaseApplication):
@@ -47,7 +47,6 @@ class Up(BaseApplication):
 
     def _work(self, worker: Worker) -> None:
         try:
-            give_way()
             worker.run()
         except BaseException as error:  # callbacks without anybody who works them off: better a restart than silence
             structlog.get_logger().critical("worker.died", exc_info=error)

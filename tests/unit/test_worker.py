@@ -1,10 +1,12 @@
 """A worker keeps to its slots, serves every lane, and makes way for another process where a job never ends."""
 
 import itertools
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from webhook_svc.core.errors import StoreUnavailable
 from webhook_svc.core.types import Job, Stage
 from webhook_svc.core.work import Claims, Wish
-from webhook_svc.worker import Pace, Stuck, Worker
+from webhook_svc.worker import Pace, Stuck, Worker, give_way
 from webhook_svc.worker.slots import Running
 
 
@@ -328,3 +330,15 @@ def test_the_end_of_an_old_claim_leaves_the_slot_of_the_new_one_taken() -> None:
     running.follow(old, (), 2.0, {})
 
     assert ([(new, 1.0)], {"sink:a": 1}) == (running.all(), running.free(lanes))
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="the system knows no such policy")
+def test_a_worker_gives_way_unless_something_else_was_chosen_for_it() -> None:
+    def policy(before: int) -> int:
+        os.sched_setscheduler(0, before, os.sched_param(0))
+        give_way()
+        return os.sched_getscheduler(0)
+
+    with ThreadPoolExecutor(1) as usual, ThreadPoolExecutor(1) as idle:  # the policy is that of a thread
+        assert os.SCHED_BATCH == usual.submit(policy, os.SCHED_OTHER).result()
+        assert os.SCHED_IDLE == idle.submit(policy, os.SCHED_IDLE).result()
