@@ -31,9 +31,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.flow.soak",
         description="Real processes under a steady flow of callbacks, while by a seeded plan everything goes wrong that"
         " can; then what was acknowledged is held against what every sink holds, byte for byte. In half an hour every"
-        " fault meets somebody five times and more than 300 processes are killed; what has met nobody by its end stays"
-        " until it does. Exit code 0 only if nothing was lost, nothing is there twice, nothing was given up, and all"
-        " that was to go wrong did. Full disks need root, or `unshare -rm`.",
+        " fault comes five times and more than 300 processes are killed. Where it can be seen whom a fault meets, it"
+        " counts only then, and stays until it does. Exit code 0 only if nothing was lost, nothing is there twice,"
+        " nothing was given up, and all that was to go wrong did. Full disks need root, or `unshare -rm`.",
         epilog="Example: python -m tests.flow.soak --store postgres --minutes 5 --seed 7",
     )
     parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite", help="a new one is made (sqlite)")

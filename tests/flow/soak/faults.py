@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -30,10 +30,12 @@ LONG, UNDER_WAY = 20 * SLOW, 4 * SLOW
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A trouble with its place in the plan."""
+    """A trouble with its place in the plan. `counted` says whether it can be seen whom it meets: who is refused a
+    connection, or has no room on a disk, is seen by nobody."""
 
     kind: Kind
     trouble: Trouble
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +57,8 @@ def all_faults(devices: Devices, site: Site, town: Town, traffic: Traffic) -> li
         *_of_providers(devices, site, town, traffic),
         *_of_sinks(devices),
         *_of_the_store(devices),
-        _fault("clock jumps ahead", "clock", 30, site.clock.jump(devices.jump)),
-        _fault("clock jumps back", "clock", 30, site.clock.jump(-devices.jump)),
+        _coming("clock jumps ahead", "clock", 30, site.clock.jump(devices.jump)),
+        _coming("clock jumps back", "clock", 30, site.clock.jump(-devices.jump)),
     ]
 
 
@@ -64,26 +66,32 @@ def _fault(name: str, device: str, seconds: float, trouble: Trouble) -> Fault:
     return Fault(kind=Kind(name=name, device=device, seconds=seconds), trouble=trouble)
 
 
+def _coming(name: str, device: str, seconds: float, trouble: Trouble) -> Fault:
+    return replace(_fault(name, device, seconds, trouble), counted=False)
+
+
 def _of_providers(devices: Devices, site: Site, town: Town, traffic: Traffic) -> Iterator[Fault]:
     """Two generations of workers and a stop in mid-download are faults of one device, for both are the crew's."""
     wires = [devices.proxies[source] for source in town.accounts]
     modes: tuple[tuple[str, float, Mode], ...] = (
-        ("provider outage", 60, Absent()),
         ("provider slow", 40, Slow(rate=SLOW)),
         ("reset in mid-download", 30, Broken(after=700, share=0.5)),
         ("provider hangs", 20, Hang()),
+    )
+    yield _coming(
+        "provider outage", "provider", 60, Together("provider outage", [wire.trouble(Absent()) for wire in wires])
     )
     for name, seconds, mode in modes:
         yield _fault(name, "provider", seconds, Together(name, [wire.trouble(mode) for wire in wires]))
     slow = [wire.trouble(Slow(rate=SLOW)) for wire in wires]
     yield _fault("SIGTERM with long downloads", "provider", 15, CutShort(slow, site, traffic))
-    yield _fault("two generations of workers", "provider", 1, site.crew.rolling())
+    yield _coming("two generations of workers", "provider", 1, site.crew.rolling())
     yield _fault("links that expire", "links", 1, Misbehaviour(town, "expired_link"))
 
 
 def _of_sinks(devices: Devices) -> Iterator[Fault]:
     bucket, mailbox = devices.proxies["bucket"], devices.proxies["mailbox"]
-    yield _fault("bucket outage", "bucket", 120, bucket.trouble(Absent()))
+    yield _coming("bucket outage", "bucket", 120, bucket.trouble(Absent()))
     yield _fault("bucket's answers lost", "bucket", 20, bucket.trouble(Broken(after=0, share=0.5)))
     lies = {
         "bucket: 500 after it wrote": Lie.ERROR_AFTER,
@@ -94,7 +102,7 @@ def _of_sinks(devices: Devices) -> Iterator[Fault]:
     }
     for name, lie in lies.items():
         yield _fault(name, "bucket", 20, devices.door.trouble(lie, share=0.5))
-    yield _fault("mail server outage", "mail server", 120, mailbox.trouble(Absent()))
+    yield _coming("mail server outage", "mail server", 120, mailbox.trouble(Absent()))
     quirks = {
         "mail taken, and no word of it": Quirk.LOST_AFTER_DATA,
         "mail server busy": Quirk.BUSY,
@@ -106,18 +114,18 @@ def _of_sinks(devices: Devices) -> Iterator[Fault]:
 
 def _of_the_store(devices: Devices) -> Iterator[Fault]:
     if "vault" in devices.disks:
-        yield _fault("vault's disk full", "vault", 20, devices.disks["vault"].full())
+        yield _coming("vault's disk full", "vault", 20, devices.disks["vault"].full())
     if devices.server is not None:
         server = devices.server
-        yield _fault("kill -9 database", "database", 1, server.killed())
-        yield _fault("database restarted", "database", 1, server.absence("fast"))
-        yield _fault("database away", "database", 60, server.absence("immediate"))
+        yield _coming("kill -9 database", "database", 1, server.killed())
+        yield _coming("database restarted", "database", 1, server.absence("fast"))
+        yield _coming("database away", "database", 60, server.absence("immediate"))
     if devices.file is not None:
-        yield _fault("database locked by somebody", "database", 20, Locked(devices.file))
+        yield _coming("database locked by somebody", "database", 20, Locked(devices.file))
     if "database" in devices.disks:
         full = devices.disks["database"].full()
         name = "database's disk full"
-        yield _fault(name, "database", 20, full if devices.server is None else ServerFull(full, devices.server))
+        yield _coming(name, "database", 20, full if devices.server is None else ServerFull(full, devices.server))
 
 
 # --- troubles that are made of others -----------------------------------------------------------------------------
@@ -203,9 +211,9 @@ class CutShort:
             self.traffic.sign(within=0.1, size=LONG)
         if not within(30, lambda: any(talk.answered > UNDER_WAY for wire in self.wires for talk in list(wire.passing))):
             return False
-        before = self._cut()
+        cut, blows = self._cut(), self.site.blows
         self.site.let_go()
-        return within(10, lambda: self._cut() > before)
+        return within(10, lambda: self._cut() > cut) and self.site.blows == blows  # else it may have been a kill -9
 
     def _cut(self) -> int:
         return sum(size > UNDER_WAY for wire in self.wires for size in list(wire.left))

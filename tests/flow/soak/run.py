@@ -4,7 +4,7 @@ import random
 import shutil
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -81,12 +81,12 @@ class Soak:
     faults: list[Fault]
     disturbances: list[Disturbance] = field(default_factory=list)
     met: dict[str, int] = field(init=False)
-    """How often a fault met somebody, by its name: once at the most each time that it came."""
+    """How often a fault of which that can be counted met somebody, by its name: once at the most each time it came."""
     _begun: dict[str, float] = field(default_factory=dict)
     _over: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        self.met = {fault.kind.name: 0 for fault in self.faults}
+        self.met = {fault.kind.name: 0 for fault in self.faults if fault.counted}
 
     def run(self) -> Verdict:
         """Sends, strikes and breaks by the plan; then everything is well again, and comes to rest."""
@@ -118,12 +118,15 @@ class Soak:
 
     def _missing(self) -> Iterator[str]:
         """Sentences on what the run had promised, and did not do."""
-        faults, kills = times(self.order.minutes), sum(one.name.startswith("kill -9") for one in self.disturbances)
-        for name, met in self.met.items():
-            if met < faults:
-                yield f"{name}: met somebody {met} times, {faults} were to be"
+        came = Counter(one.name for one in self.disturbances)
+        faults, kills = times(self.order.minutes), came["kill -9 web"] + came["kill -9 worker"]
+        for name in (fault.kind.name for fault in self.faults):
+            if (met := self.met.get(name, came[name])) < faults:
+                yield f"{name}: {met} times, {faults} were to be"
         if kills < KILLS * self.order.minutes:
             yield f"{kills} processes were killed, {KILLS * self.order.minutes:g} were to be"
+        if why := unavailable():
+            yield f"full disks: {why}"
 
     def _break(self) -> None:
         """Each device has a thread of its own, for some troubles take their time to begin or to end."""
@@ -151,7 +154,8 @@ class Soak:
             before = fault.trouble.happened
             self._begin(fault)
             self._over.wait(max((step.ends - step.begins) / 2, begun + step.ends - time.monotonic()))
-            self._stay(fault, before)
+            if fault.counted:
+                self._stay(fault, before)
             self._end(fault)
 
     def _stay(self, fault: Fault, before: int) -> None:

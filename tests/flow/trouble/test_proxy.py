@@ -166,6 +166,7 @@ def test_whoever_has_a_slow_answer_whole_left_nothing(proxy: Proxy) -> None:
     slow.start()
 
     assert ANSWER == ask(proxy)
+    until(lambda: not slow.passing, "the proxy to see the end")
     assert [] == slow.left
 
 
