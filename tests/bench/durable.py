@@ -55,14 +55,23 @@ class Ledger:
             writes = [self._waiting.get()]
             while not self._waiting.empty():
                 writes.append(self._waiting.get())
-            database.execute("BEGIN IMMEDIATE")
-            for statement, values, _ in writes:
-                now = time.time()
-                database.execute(statement, values)
-                database.execute(_ATTEMPT, (values[-1], statement[:6], now, now))
-            database.execute("COMMIT")
+            try:
+                _commit(database, writes)
+            except sqlite3.Error as error:
+                for _, _, done in writes:
+                    done.set_exception(error)
+                return
             for _, _, done in writes:
                 done.set_result(None)
+
+
+def _commit(database: sqlite3.Connection, writes: list[Write]) -> None:
+    database.execute("BEGIN IMMEDIATE")
+    for statement, values, _ in writes:
+        now = time.time()
+        database.execute(statement, values)
+        database.execute(_ATTEMPT, (values[-1], statement[:6], now, now))
+    database.execute("COMMIT")
 
 
 def forward(api_base: str, home: Path, ledger: Ledger, document: str) -> None:
