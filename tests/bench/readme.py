@@ -38,10 +38,10 @@ def _chapter(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _lines(name: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What has a target, and the peers; the rest stands in the full table."""
+    """What has a target or a ratio, and the peers; the rest stands in the full table."""
     for row in rows:
-        if row["target"] or name == "peers":
-            ratio = ", ".join(_ratios(row))
+        ratio = ", ".join(_ratios(row))
+        if row["target"] or ratio or name == "peers":
             yield f"| {row['case']} | {_figure(row)} | {BESIDE[name] if ratio else ''} | {ratio} | {row['target']} |"
 
 

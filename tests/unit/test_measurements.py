@@ -27,6 +27,12 @@ def test_a_figure_stands_beside_its_yardstick_and_its_target() -> None:
     assert [expected] == shown({"machine": MACHINE, "rows": {"accept": [row("yardstick", rate=1.0), measured]}})
 
 
+def test_another_yardstick_stands_beside_the_first_though_it_has_no_target() -> None:
+    by_hand = row("by hand", rate=248.0, cpu_ratio=(1.88, 1.8, 2.0), unit="documents/s")
+    expected = "| by hand | 248 documents/s | a script that keeps no state | CPU 1.88 x |  |"
+    assert [expected] == shown({"machine": MACHINE, "rows": {"forward": [row("script", rate=1.0), by_hand]}})
+
+
 def test_of_what_was_measured_twice_the_last_counts() -> None:
     first, second = (
         {"machine": MACHINE, "rows": {"wake": [row("wake", p50=p50, p99=9.0, target="< 10 ms")]}} for p50 in (5.0, 6.0)
