@@ -4,6 +4,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from flask import Blueprint, Response, jsonify, request
@@ -18,7 +19,7 @@ Gauges = Callable[[], Mapping[tuple[str, tuple[tuple[str, str], ...]], float]]
 
 READY_FOR = 1.0
 ASKED_FOR = 2.0
-"""Seconds that others wait for the one who asks: a store that hangs must not take a thread for every look."""
+"""Seconds that anybody waits for the store's answer: one that hangs must not take a thread for every look."""
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via")
 
@@ -87,24 +88,39 @@ def _look(watched: Watched) -> _Readiness:
 
 
 class _Cached:
-    """Asks at most once a second, however many watch."""
+    """Asks at most once a second, however many watch; a store that hangs takes one thread in all."""
 
     def __init__(self, ask: Callable[[], _Readiness]) -> None:
         self._ask = ask
         self._lock = threading.Lock()
         self._answer = (_Readiness(""), -READY_FOR)
+        self._asking: Future[_Readiness] | None = None
 
     def __call__(self) -> _Readiness:
-        if not self._lock.acquire(timeout=ASKED_FOR):
-            return _Readiness("the store does not answer")
-        try:
+        with self._lock:
             answer, at = self._answer
-            if time.monotonic() - at >= READY_FOR:
-                answer = self._ask()
-                self._answer = (answer, time.monotonic())
-            return answer
-        finally:
-            self._lock.release()
+            if time.monotonic() - at < READY_FOR:
+                return answer
+            asking = self._asking or self._begin()
+        try:
+            return asking.result(ASKED_FOR)
+        except TimeoutError:
+            return _Readiness("the store does not answer")
+
+    def _begin(self) -> "Future[_Readiness]":
+        asking = self._asking = Future()
+        threading.Thread(target=self._run, args=(asking,), name="ready", daemon=True).start()
+        return asking
+
+    def _run(self, asking: "Future[_Readiness]") -> None:
+        try:
+            answer = self._ask()
+        except BaseException as error:  # whoever waits for it is to know
+            self._asking = None
+            asking.set_exception(error)
+        else:
+            self._answer, self._asking = (answer, time.monotonic()), None
+            asking.set_result(answer)
 
 
 def _allowed(watched: Watched) -> Response | None:

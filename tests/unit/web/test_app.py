@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from webhook_svc.core.errors import BodyTooLarge, BrokenRequest, StoreUnavailable
 from webhook_svc.core.settings import Secret
 from webhook_svc.pipeline.ingest import Ingest, IngestLimits
+from webhook_svc.stage.processes import until
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.web.app import create_app
 from webhook_svc.web.body import read_body
@@ -77,23 +78,33 @@ def test_readiness_is_asked_once_for_many_who_look(client: Make) -> None:
     assert 1 == len(asked)
 
 
-def test_a_store_that_hangs_does_not_hold_those_who_look(client: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_hangs_holds_nobody_who_looks_and_takes_one_thread(
+    client: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("webhook_svc.web.health.ASKED_FOR", 0.05)
-    asked, go_on = threading.Event(), threading.Event()
+    asked: list[int] = []
+    go_on = threading.Event()
 
     def ready() -> str:
-        asked.set()
+        asked.append(1)
         go_on.wait(10)
         return ""
 
     looking = client(ready=ready)
-    first = threading.Thread(target=looking.application.test_client().get, args=("/readyz",))
-    first.start()
-    assert asked.wait(10)
-    answer = looking.get("/readyz")
+    answers = [looking.get("/readyz") for _ in range(3)]
     go_on.set()
-    first.join()
-    assert (503, "the store does not answer") == (answer.status_code, answer.json["detail"])
+
+    assert {(503, "the store does not answer")} == {(one.status_code, one.json["detail"]) for one in answers}
+    assert 1 == len(asked)
+    until(lambda: looking.get("/readyz").status_code == 200, "the store's answer")
+
+
+def test_what_goes_wrong_while_it_looks_is_told_to_whoever_asked(client: Make) -> None:
+    def ready() -> str:
+        raise ZeroDivisionError
+
+    looking = client(ready=ready)
+    assert [500, 500] == [looking.get("/readyz").status_code for _ in range(2)]
 
 
 @pytest.mark.parametrize("path", ["/version", "/metrics"])
