@@ -101,7 +101,7 @@ def entrants(home: Path, databases: list[Kind], provider: str) -> Iterator[list[
     """All that can be had here, the service first; who is missing is said."""
     with ExitStack() as stack:
         found = [_service(home / kind.name, kind, provider) for kind in databases]
-        for make in (_node_red, _celery):
+        for make in (_node_red, _celery, partial(_celery, synced=True)):
             with suppress(_Missing):
                 found.append(make(home, provider))
         for one in found:
@@ -147,19 +147,20 @@ def _node_red(parent: Path, provider: str) -> Entrant:
     )
 
 
-def _celery(parent: Path, provider: str) -> Entrant:
-    _needs("Flask + Celery + Redis", "redis-server")
-    home = parent / "celery"
+def _celery(parent: Path, provider: str, *, synced: bool = False) -> Entrant:
+    name = "Flask + Celery + Redis" + (", its files synced" if synced else "")
+    _needs(name, "redis-server")
+    home = parent / ("celery-synced" if synced else "celery")
     shutil.copytree(HERE / "celery", home)
     python = home / "venv" / "bin" / "python"
-    _install("Flask + Celery + Redis", home, [sys.executable, "-m", "venv", "venv"])
-    _install("Flask + Celery + Redis", home, [str(python), "-m", "pip", "install", "-q", "-r", "requirements.txt"])
+    _install(name, home, [sys.executable, "-m", "venv", "venv"])
+    _install(name, home, [str(python), "-m", "pip", "install", "-q", "-r", "requirements.txt"])
     port, redis = free_port(), free_port()
     durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
     listening = ["-b", f"127.0.0.1:{port}", "-k", "gthread", "--threads", str(CONCURRENCY)]
     pool = ["--pool", "threads", "--concurrency", str(CONCURRENCY), "--without-gossip", "--without-mingle"]
     return Entrant(
-        name="Flask + Celery + Redis",
+        name=name,
         home=home,
         commands={
             "redis": ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(home), *durable],
@@ -167,7 +168,8 @@ def _celery(parent: Path, provider: str) -> Entrant:
             "worker": [str(python), "-m", "celery", "-A", "hook", "worker", *pool],
         },
         environ=_environ(home, provider)
-        | {"PEER_REDIS": f"redis://127.0.0.1:{redis}/0", "PEER_VISIBILITY": str(VISIBILITY)},
+        | {"PEER_REDIS": f"redis://127.0.0.1:{redis}/0", "PEER_VISIBILITY": str(VISIBILITY)}
+        | ({"PEER_SYNC": "1"} if synced else {}),
         port=port,
         folder=home,
         ports={"redis": redis},

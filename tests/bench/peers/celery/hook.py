@@ -1,5 +1,6 @@
 """The job as a good engineer would write it with Flask, Celery and Redis: the task is queued before the answer, is
-acknowledged after the work, is tried again, and writes a file that is named after its document, whole or not at all.
+acknowledged after the work, is tried again, and writes a file that is named after its document, whole or not at all;
+with PEER_SYNC=1 also where the power fails.
 
 Started by the benchmark in an environment of its own: `gunicorn hook:flask` and `celery -A hook worker`.
 """
@@ -19,6 +20,7 @@ from flask import Flask, Response, request
 SECRET, API_KEY = os.environ["PEER_SECRET"].encode(), os.environ["PEER_API_KEY"]
 PROVIDER, ARCHIVE = os.environ["PEER_PROVIDER"], Path(os.environ["PEER_ARCHIVE"])
 TOLERANCE, TIMEOUT = 300, 30
+SYNC = bool(os.environ.get("PEER_SYNC"))
 
 flask = Flask("hook", static_folder=None)
 celery = Celery("hook", broker=os.environ["PEER_REDIS"])
@@ -59,7 +61,14 @@ def fetch(document: str) -> None:
         with partial.open("wb") as file:
             for chunk in download.iter_content(256 * 1024):
                 file.write(chunk)
+            if SYNC:
+                file.flush()
+                os.fsync(file.fileno())
     partial.replace(ARCHIVE / f"{document}.pdf")
+    if SYNC:
+        folder = os.open(ARCHIVE, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def session() -> requests.Session:
