@@ -22,7 +22,9 @@ HERE = Path(__file__).parent
 FLAT = """kind = "folder"
 path = "{home}/archive"
 name = "{{document}}.pdf"
+manifest = false
 """
+"""The one file that the others write too."""
 VISIBILITY = 30
 """Seconds after which Redis hands out a task again whose worker died."""
 
