@@ -20,12 +20,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests.guard import secret
+from tests.kinds import sink_kind
 from webhook_svc.core.errors import ArtifactLost
-from webhook_svc.core.ports import Sink
+from webhook_svc.core.ports import Http, Sink
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import Delivery, Part, Placed
 from webhook_svc.http import HttpClient
-from webhook_svc.sinks import SINKS
 
 ANYBODY = {
     "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
@@ -202,12 +202,12 @@ class EmailRig(Rig):
 
 
 def _sink(kind: str, table: dict[str, Any]) -> Sink:
-    loaded = SINKS.load(kind)
+    loaded = sink_kind(kind)
     problems: list[Any] = []
     settings = build(loaded.Settings, table, f"sinks.{kind}", problems)
     assert not problems
-    hosts = loaded("archive", settings, None).hosts()
-    return cast(Sink, loaded("archive", settings, HttpClient(trusted=hosts)))
+    hosts = loaded("archive", settings, cast(Http, None)).hosts()
+    return loaded("archive", settings, HttpClient(trusted=hosts))
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ import pytest
 
 from tests.conftest import START, Clock
 from tests.contracts.way import EVER, Switch, Way
-from webhook_svc.core.ports import Provider
+from tests.kinds import provider_kind, simulator_kind
+from webhook_svc.core.errors import Problem
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import RawRequest
-from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.simulators.mark import MARK
 from webhook_svc.store.sql import SqlStore
@@ -127,15 +127,14 @@ ELSEWHERE = {
 
 
 def knows(name: str, quirk: str) -> bool:
-    return quirk in SIMULATORS.load(name).quirks
+    return quirk in simulator_kind(name).quirks
 
 
 def offers(name: str) -> frozenset[str]:
     """The parts that the provider of this simulator can bring."""
-    table = SIMULATORS.load(name)().source("http://127.0.0.1:1")
-    kind, problems = PROVIDERS.load(table.pop("provider")), list[Any]()
-    provider: Provider = kind(name, build(kind.Settings, table, name, problems))
-    return provider.offers()
+    table = simulator_kind(name)().source("http://127.0.0.1:1")
+    kind, problems = provider_kind(table.pop("provider")), list[Problem]()
+    return kind(name, build(kind.Settings, table, name, problems)).offers()
 
 
 def knowing(quirk: str) -> list[str]:
@@ -196,7 +195,7 @@ def check_that_it_keeps_its_secrets(made: Way) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_misbehaviour_of_every_simulator_stands_in_the_table_or_is_tested_elsewhere(name: str) -> None:
     promised = {quirk for quirk, _ in PROMISES}
-    assert [] == sorted(set(SIMULATORS.load(name).quirks) - promised - ELSEWHERE.keys())
+    assert [] == sorted(set(simulator_kind(name).quirks) - promised - ELSEWHERE.keys())
 
 
 @pytest.mark.parametrize(("name", "quirk", "times"), CASES)

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from werkzeug.test import Client
 
-from webhook_svc.core.errors import NotGenuine, NotReady, Permanent, RenewToken, Retryable, Unlikely
+from tests.kinds import can_list, provider_kind, simulator_kind
+from webhook_svc.core.errors import NotGenuine, NotReady, Permanent, Problem, RenewToken, Retryable, Unlikely
 from webhook_svc.core.ports import Provider, Simulator, Step, Steps
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import (
@@ -60,7 +61,7 @@ class World:
 
     def provider_at(self, base: str) -> Provider:
         table = self.simulator.source(base)
-        kind, problems = PROVIDERS.load(table.pop("provider")), []
+        kind, problems = provider_kind(table.pop("provider")), list[Problem]()
         settings = build(kind.Settings, table, "sources.test", problems)
         assert [] == problems
         return kind("test", settings, "https://hooks.example.test")
@@ -137,7 +138,7 @@ class World:
 
 
 def has_a_list(name: str) -> bool:
-    return PROVIDERS.load(SIMULATORS.load(name).provider).completed_since is not Provider.completed_since
+    return can_list(simulator_kind(name).provider)
 
 
 @pytest.fixture(params=SIMULATORS.names())
@@ -180,7 +181,8 @@ def test_the_document_comes_where_everything_that_may_fail_does(world: World) ->
     world.refuses_optional = True
     world.fetch("d-1", DOCUMENT, CERTIFICATE, AUDIT)
     assert world.simulator.document_bytes("d-1") == world.saved.pop(DOCUMENT)
-    assert ({}, world.provider.offers() - {DOCUMENT}) == (world.saved, set(world.lacking))
+    assert {} == world.saved
+    assert world.provider.offers() - {DOCUMENT} == set(world.lacking)
 
 
 def test_a_document_is_a_pdf_of_at_least_the_size_that_was_asked_for(world: World) -> None:
@@ -283,7 +285,8 @@ def expired_link(world: World) -> None:
 
 
 def unavailable(world: World) -> None:
-    with pytest.raises((NotReady, Retryable)) as raised:
+    later: tuple[type[NotReady | Retryable], ...] = (NotReady, Retryable)
+    with pytest.raises(later) as raised:
         world.fetch("d-1")
     assert 1.0 == raised.value.after
     brings_the_document_at_last(world)
@@ -453,7 +456,7 @@ QUIRKS: dict[str, Callable[[World], None]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "quirk"), [(name, quirk) for name in SIMULATORS.names() for quirk in SIMULATORS.load(name).quirks]
+    ("name", "quirk"), [(name, quirk) for name in SIMULATORS.names() for quirk in simulator_kind(name).quirks]
 )
 def test_the_quirk_shows(name: str, quirk: str) -> None:
     world = World(name)
@@ -463,7 +466,7 @@ def test_the_quirk_shows(name: str, quirk: str) -> None:
 
 @pytest.mark.parametrize("name", SIMULATORS.names())
 def test_the_quirks_that_every_provider_can_show_are_there(name: str) -> None:
-    assert [] == sorted({shows.__name__ for shows in SHOWN_BY_ALL} - set(SIMULATORS.load(name).quirks))
+    assert [] == sorted({shows.__name__ for shows in SHOWN_BY_ALL} - set(simulator_kind(name).quirks))
 
 
 def kinds(world: World, callbacks: list[RawRequest]) -> list[str]:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.kinds import sink_kind
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable
 from webhook_svc.core.settings import fields_of
 from webhook_svc.sinks import SINKS
 
 ALL = SINKS.names()
-CREATE_ONLY = [name for name in ALL if SINKS.load(name).create_only]
-STORES = [name for name in ALL if "manifest" in {field[0] for field in fields_of(SINKS.load(name).Settings)}]
+CREATE_ONLY = [name for name in ALL if sink_kind(name).create_only]
+STORES = [name for name in ALL if "manifest" in {field[0] for field in fields_of(sink_kind(name).Settings)}]
 
 every_sink = pytest.mark.parametrize("rig", ALL, indirect=True)
 every_create_only_sink = pytest.mark.parametrize("rig", CREATE_ONLY, indirect=True)
@@ -32,7 +33,7 @@ def test_every_sink_of_the_registry_is_held_to_this_suite(rigs: frozenset[str]) 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_sink_explains_itself_and_every_setting(name: str) -> None:
-    sink: Any = SINKS.load(name)
+    sink = sink_kind(name)
     assert sink.proof
     assert all(word in sink.guide for word in ("**Permissions:**", "**Retry:**", "**Limits:**"))
     assert [] == [field for field, _, _, doc in fields_of(sink.Settings) if not doc.endswith(".")]

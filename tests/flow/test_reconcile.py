@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from tests.conftest import START
 from tests.contracts.way import Switch, Way
+from tests.kinds import can_list
 from webhook_svc.core.ids import digest, new_id
-from webhook_svc.core.ports import Provider
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import DocumentRef, Listed, Meaning, Part, RawRequest, Receipt, SourceEvent
@@ -29,14 +29,13 @@ from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.reconcile import Reconcile
 from webhook_svc.pipeline.run import Runner
 from webhook_svc.pipeline.stages import Stages
-from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.store import reconcile
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import attempt, delivery, event, signing
 from webhook_svc.vault.local import LocalVault
 
-LISTED = [name for name in SIMULATORS.names() if PROVIDERS.load(name).completed_since is not Provider.completed_since]
+LISTED = [name for name in SIMULATORS.names() if can_list(name)]
 SIGNINGS = 40
 
 
