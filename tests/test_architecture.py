@@ -205,7 +205,7 @@ def code_lines(tree: Tree, module: str, parsed: ast.Module) -> set[int]:
     lines = {number for number, line in enumerate(text, 1) if line.strip() and not line.strip().startswith("#")}
     for node in ast.walk(parsed):
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        if is_text or isinstance(node, ast.Import | ast.ImportFrom):
+        if isinstance(node, ast.stmt) and (is_text or isinstance(node, ast.Import | ast.ImportFrom)):
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
 

@@ -119,7 +119,7 @@ class MailServer:
         return [recipient for recipient, _ in self.mails]
 
     def mail(self, index: int = 0) -> EmailMessage:
-        return cast(EmailMessage, message_from_bytes(self.mails[index][1], policy=policy.default))
+        return message_from_bytes(self.mails[index][1], policy=policy.default)
 
 
 @pytest.fixture

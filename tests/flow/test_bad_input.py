@@ -94,6 +94,10 @@ save = "document"
 """
 
 
+Answered = tuple[int, dict[str, str], bytes]
+"""Status, headers in lower case, body."""
+
+
 @dataclass(frozen=True)
 class Server:
     port: int
@@ -109,10 +113,10 @@ class Server:
     def log(self) -> str:
         return self.log_file.read_text()
 
-    def post(self, path: str, body: bytes, *headers: tuple[str, str], method: str = "POST") -> tuple[int, dict, bytes]:
+    def post(self, path: str, body: bytes, *headers: tuple[str, str], method: str = "POST") -> Answered:
         return send(self.url + path, RawRequest(method=method, headers=headers, body=body))
 
-    def signed(self, body: bytes, *headers: tuple[str, str], path: str = "/hooks/plain") -> tuple[int, dict, bytes]:
+    def signed(self, body: bytes, *headers: tuple[str, str], path: str = "/hooks/plain") -> Answered:
         return self.post(path, body, ("x-signature", signature(body)), *headers)
 
     def raw(self, request: bytes) -> bytes:

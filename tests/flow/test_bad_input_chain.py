@@ -72,7 +72,7 @@ class Chain:
         """The documents in the folder once there are so many and the deliveries are done."""
 
         def done() -> bool:
-            return number <= sum(row["state"] == "delivered" for row in self.rows("deliveries"))
+            return number <= [row["state"] for row in self.rows("deliveries")].count("delivered")
 
         until(done, f"{number} documents", self.story)
         return self.documents()

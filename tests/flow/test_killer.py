@@ -1,9 +1,10 @@
 """A document that kills whoever delivers it, among innocents: it is buried, and everybody else arrives once."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,7 +77,7 @@ class Ward:
         self.archive, self.calm = home / "archive", home / "calm"
         self.restarts = 0
         self._simulators = {"ward": GenericSimulator(), "park": GenericSimulator()}
-        tables = {
+        tables: dict[str, Mapping[str, Any]] = {
             "vault": {"path": str(home / "vault")},
             "worker": WORKER,
             "sinks.deadly": {"kind": "deadly", "path": str(self.archive), "name": "{document}/{filename}"},
@@ -96,8 +97,10 @@ class Ward:
     def accept(self, source: str, document: str) -> None:
         callback = self._simulators[source].finish(document)[-1]
         key, some_id = digest("event", source, document), new_id("evt", self.store.now())
-        more = {"delivery_id": "", "verified_by": "", "hint": False, "request": callback}
-        self.store.accept(NewEvent(id=some_id, key=key, source=source, **more), 20.0)
+        event = NewEvent(
+            id=some_id, key=key, source=source, delivery_id="", verified_by="", hint=False, request=callback
+        )
+        self.store.accept(event, 20.0)
 
     def go_on(self) -> bool:
         """Starts the worker again where it died, and lets another document be signed for the calm sink."""

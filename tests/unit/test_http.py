@@ -155,7 +155,7 @@ def test_an_answer_has_status_lower_case_headers_and_body(serving: Any) -> None:
 
 
 def test_a_connection_is_used_again(serving: Any) -> None:
-    server, saved = serving(always(answer(b"x"))), []
+    server, saved = serving(always(answer(b"x"))), list[bytes]()
     with client(server.url) as http:
         for _ in range(3):
             http.call(Request(url=server.url))
@@ -228,10 +228,14 @@ def test_an_upload_is_streamed_with_its_length_and_opened_for_each_call(serving:
             left -= len(sock.recv(left))
         sock.sendall(answer(b"got it"))
 
-    server, opened = serving(serve), []
+    def opening() -> BytesIO:
+        opened.append(BytesIO(b"x" * 1_000_000))
+        return opened[-1]
+
+    server, opened = serving(serve), list[BytesIO]()
     with client(server.url) as http:
         for _ in range(2):
-            upload = Upload(open=lambda: opened.append(BytesIO(b"x" * 1_000_000)) or opened[-1], size=1_000_000)
+            upload = Upload(open=opening, size=1_000_000)
             assert b"got it" == http.call(Request(url=server.url, method="PUT", body=upload)).body
     assert [True, True] == [file.closed for file in opened]
     assert b"Content-Length: 1000000\r\n" in server.requests[1]
@@ -251,7 +255,7 @@ def test_large_bytes_arrive_whole(serving: Any) -> None:
 
 
 def test_an_upload_that_is_shorter_than_announced_is_no_success(serving: Any) -> None:
-    server = serving(lambda *_: server.over.wait(5))
+    server: Server = serving(lambda *_: server.over.wait(5))
     upload = Upload(open=lambda: BytesIO(b"abc"), size=4)
     with client(server.url) as http, pytest.raises(Retryable, match="ended 1 bytes before"):
         http.call(Request(url=server.url, method="PUT", body=upload))
@@ -262,7 +266,7 @@ def test_an_error_of_our_own_while_uploading_keeps_its_class(serving: Any) -> No
         def read(self, _: int | None = -1) -> bytes:
             raise ArtifactLost
 
-    server = serving(lambda *_: server.over.wait(5))
+    server: Server = serving(lambda *_: server.over.wait(5))
     with client(server.url) as http, pytest.raises(ArtifactLost):
         http.call(Request(url=server.url, method="PUT", body=Upload(open=Damaged, size=4)))
 
@@ -431,7 +435,7 @@ def test_a_host_that_never_answers_is_given_up(serving: Any, first: bytes) -> No
 
 
 def test_a_host_that_takes_no_upload_is_given_up(serving: Any) -> None:
-    server = serving(lambda *_: server.over.wait(5))
+    server: Server = serving(lambda *_: server.over.wait(5))
     with client(server.url, read_timeout=0.1) as http, pytest.raises(Retryable, match="no answer in time"):
         http.call(Request(url=server.url, method="PUT", body=b"x" * 30_000_000))
 

@@ -48,7 +48,8 @@ def raw_request(vector: dict[str, Any]) -> bytes:
 def body_of(vector: dict[str, Any]) -> bytes:
     if "body_generator" in vector:
         generator = vector["body_generator"]
-        return generator["repeat"].encode() * generator["count"]
+        body: bytes = generator["repeat"].encode() * generator["count"]
+        return body
     return base64.b64decode(vector["body_base64"]) if "body_base64" in vector else vector["body"].encode()
 
 

@@ -16,7 +16,7 @@ def ids(life: Any, **query: Any) -> list[str]:
 
 
 def test_events_are_listed_newest_first_a_page_at_a_time(life: Any) -> None:
-    expected = []
+    expected: list[str] = []
     for _ in range(5):
         life.clock.advance(1)
         expected.insert(0, life.fresh())

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -219,9 +219,10 @@ def test_events_and_fetches_in_a_crowd_leave_nothing_unserved(
 
     def outcome(store: SqlStore, claimed: Job) -> Outcome:
         if claimed.stage is Stage.FETCH:
-            return words.fetched(wanted=store.signing(claimed.ref).wanted, parts=(), lacking=("certificate",))
+            wanted = store.signing(claimed.ref).wanted
+            return cast(Outcome, words.fetched(wanted=wanted, parts=(), lacking=("certificate",)))
         order = documents if next(ends) % 2 else documents[::-1]
-        return words.said(*order)
+        return cast(Outcome, words.said(*order))
 
     def work(number: int) -> None:
         store = stores[number % 2]

@@ -1,5 +1,6 @@
 """Which bytes a signing still needs, and work that one process at a time may do."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ def needed(life: Any, part: Any, since: float | None = None) -> bool | None:
     """Does somebody need the part, with the limit set just after all that happened? None where nobody knows it."""
     life.clock.advance(LATER)
     limit = life.clock() - LATER / 2 if since is None else since
-    return life.store.needed((part.sha256, "0" * 64), limit).get(part.sha256)
+    known: Mapping[str, bool] = life.store.needed((part.sha256, "0" * 64), limit)
+    return known.get(part.sha256)
 
 
 def test_bytes_that_no_signing_has_are_unknown(life: Any) -> None:

@@ -102,7 +102,8 @@ def test_whoever_is_taken_in_the_moment_in_which_the_port_closes_is_reset(proxy:
     proxy._loop.call_soon_threadsafe(busy.wait, 10)
     with connect(proxy) as line, ThreadPoolExecutor(1) as pool:
         starting = pool.submit(absent.start)
-        until(lambda: len(proxy._loop._ready) > 0, "the call to wait behind the knock")
+        waiting = proxy._loop._ready  # type: ignore[attr-defined]  # asyncio tells nobody what waits
+        until(lambda: len(waiting) > 0, "the call to wait behind the knock")
         busy.set()
         starting.result(10)
 

@@ -9,6 +9,7 @@ import pytest
 
 from webhook_svc import wiring
 from webhook_svc.core.asking import Query
+from webhook_svc.core.errors import ConfigError
 from webhook_svc.core.moment import moment
 from webhook_svc.core.tomltext import table_text
 
@@ -173,7 +174,7 @@ def test_looking_at_a_list_that_is_not_there_is_a_problem(world: Any, tmp_path: 
     text += '[[sources.plain.download]]\nget = "https://x.example/{document}"\nsave = "document"\n'
     world.tables = {"store": {"url": f"sqlite:///{tmp_path}/x.db"}}
     environ = {"WEBHOOK_SVC_CONFIG_TOML": world.environ["WEBHOOK_SVC_CONFIG_TOML"] + "\n" + text}
-    with pytest.raises(wiring.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         wiring.service(wiring.configured(environ))
     expected = (
         "sources.plain.reconcile: found 60, expected 0 or nothing: this provider has no list of completed signings"

@@ -32,8 +32,8 @@ class Listing:
         return Page(rows=rows, **{**counts, **self._unsaid})
 
 
-def listed(entry: int, completed: float | None = None, **ref: str) -> Listed:
-    return Listed(ref=DocumentRef(id=str(entry), **ref), completed=entry if completed is None else completed)
+def listed(entry: int, completed: float | None = None, round: str = "") -> Listed:
+    return Listed(ref=DocumentRef(id=str(entry), round=round), completed=entry if completed is None else completed)
 
 
 def read(listing: Listing, since: float = 0) -> list[int]:

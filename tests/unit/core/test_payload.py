@@ -8,7 +8,7 @@ from webhook_svc.core.errors import Permanent
 from webhook_svc.core.payload import first_text, moment_at, object_of, objects, text_at, told_id, unambiguous, whole
 from webhook_svc.core.types import RawRequest
 
-FOREIGN = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
+FOREIGN: list[object] = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"1", b'"text"', b"[]", b"{", b"\xff"])

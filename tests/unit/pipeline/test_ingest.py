@@ -2,7 +2,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,6 +18,7 @@ from webhook_svc.core.errors import (
     UnknownSource,
     WrongMethod,
 )
+from webhook_svc.core.ports import Store
 from webhook_svc.core.types import RawRequest
 from webhook_svc.core.work import Accepted, NewEvent, RefusedCallback
 from webhook_svc.pipeline.ingest import HINTS_PER_SOURCE, REFUSED_PER_ADDRESS, Ingest, IngestLimits, judge, masked
@@ -123,7 +124,7 @@ def books() -> Books:
 @pytest.fixture
 def ingest(sources: Any, books: Books, clock: Any) -> Ingest:
     clock.now = NOW
-    return Ingest(sources, books, clock, IngestLimits(accept_timeout=2.5, max_body=100))
+    return Ingest(sources, cast(Store, books), clock, IngestLimits(accept_timeout=2.5, max_body=100))
 
 
 def signed(body: bytes = b'{"id": "1"}', **other: Any) -> RawRequest:
@@ -284,7 +285,7 @@ def test_a_sender_that_gives_up_sooner_waits_less_for_the_store(
 ) -> None:
     clock.now = NOW
     monkeypatch.setattr(type(sources["signed"].provider), "deadline", 2.0)
-    Ingest(sources, books, clock, IngestLimits()).receive(sources["signed"], signed(), "203.0.113.9")
+    Ingest(sources, cast(Store, books), clock, IngestLimits()).receive(sources["signed"], signed(), "203.0.113.9")
     assert [1.5] == books.timeouts
 
 

@@ -21,7 +21,7 @@ TABLE: Mapping[str, Any] = {
     "event": {"type": "/type", "ready": ["done"], "document": "/id"},
     "download": [FILE],
 }
-LINKED = [
+LINKED: list[Mapping[str, object]] = [
     {"get": "{api_base}/c/{document}", "headers": AUTH, "take": {"link": "/url"}},
     {"get": "{link}", "save": "document"},
 ]

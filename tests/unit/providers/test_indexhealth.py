@@ -21,6 +21,7 @@ from webhook_svc.core.errors import (
     DocumentCheckFailed,
     NotGenuine,
     Permanent,
+    Problem,
     RenewToken,
     Retryable,
     Unlikely,
@@ -99,7 +100,7 @@ def link(url: str = LINK) -> Answer:
 
 def driven(steps: Steps, *answers: Answer) -> list[Step]:
     """Every step but the login, the answers handed out in order to those that ask."""
-    left, seen = list(answers), []
+    left, seen = list(answers), list[Step]()
     try:
         step = next(steps)
         while True:
@@ -213,7 +214,7 @@ def test_a_status_means_the_same_by_http_and_in_the_body_in_every_call(
         (said({"statusCode": True, "status": "error"}, 407), Permanent, "407"),
         (said({"statusCode": 9999}, 407), Permanent, "407"),
         (said({"statusCode": 200, "status": 436}), Permanent, "436"),
-        (said({"statusCode": 500}, **{"retry-after": "7"}), Retryable, "500"),
+        (said({"statusCode": 500}, 200, **{"retry-after": "7"}), Retryable, "500"),
     ],
 )
 def test_the_stricter_of_two_statuses_counts(answer: Answer, fate: type[WebhookError], code: str) -> None:
@@ -356,7 +357,7 @@ def test_what_is_no_token_is_asked_for_again_later(data: Any) -> None:
 # --- the list -------------------------------------------------------------------------------------------------------
 
 
-def row(document: str, updated: Any, progress: Any = 100, **more: Any) -> dict[str, Any]:
+def row(document: str | None, updated: Any, progress: Any = 100, **more: Any) -> dict[str, Any]:
     return {"document_id": document, "updated_at": updated, "avg_progress": progress, **more}
 
 
@@ -400,7 +401,8 @@ def test_the_progress_that_is_enough_can_be_set() -> None:
 
 
 def test_rows_that_nobody_can_read_are_left_out() -> None:
-    rows = [5, None, [], {}, row("", 10), row(None, 10), {"document_id": {}, "avg_progress": 100}, row("d-1", 10)]
+    rows: list[object] = [5, None, [], {}]
+    rows += [row("", 10), row(None, 10), {"document_id": {}, "avg_progress": 100}, row("d-1", 10)]
     assert ["d-1"] == ids(listing(library(), 0.0, okay(rows)))
 
 
@@ -548,7 +550,7 @@ class Town:
     def __init__(self, home: Path, *, in_body: bool = False, **settings: Any) -> None:
         self.now = NOW
         self.simulator = IndexHealthSimulator(clock=lambda: self.now, in_body=in_body)
-        table, problems = {**self.simulator.source(API), **settings}, []
+        table, problems = {**self.simulator.source(API), **settings}, list[Problem]()
         assert "indexhealth" == table.pop("provider")
         self.provider = IndexHealth("library", build(IndexHealthSettings, table, "library", problems))
         assert [] == problems

@@ -1,5 +1,6 @@
 """The signature of outgoing requests against the examples in Amazon's documentation and against botocore."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
 from typing import NoReturn
@@ -67,7 +68,7 @@ def test_what_vouches_for_us_is_kept_apart_and_not_shown() -> None:
     assert [] == [word for word in ("tell-nobody", "Signature", "AKIA") if word in repr(signed)]
 
 
-def _by_botocore(url: str, key: Aws4Key, headers: object) -> str:
+def _by_botocore(url: str, key: Aws4Key, headers: Mapping[str, str]) -> str:
     """Botocore takes its time from the wall; the date that we sent is put in its place."""
     token = key.session_token.reveal() if key.session_token else None
     credentials = Credentials(key.access_key_id.reveal(), key.secret_access_key.reveal(), token)

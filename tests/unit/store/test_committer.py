@@ -105,7 +105,11 @@ def test_what_locks_much_is_done_before_the_rest_of_its_transaction_and_what_nev
     done: list[str] = []
 
     def kind(name: str) -> Batch:
-        return lambda _tx, items: done.append(name) or list(items)
+        def batch(_tx: Tx, items: Sequence[Any]) -> list[Any]:
+            done.append(name)
+            return list(items)
+
+        return batch
 
     claims, renewals, accepts, settlements = (kind(name) for name in ("claim", "renew", "accept", "settle"))
     made = Committer(database, lambda _: None, lambda: None, first=[settlements], last=[claims])  # type: ignore[arg-type]  # a stand-in

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
+from werkzeug.test import TestResponse
 
 from webhook_svc.core.errors import BodyTooLarge, BrokenRequest, StoreUnavailable
 from webhook_svc.core.settings import Secret
@@ -35,6 +36,11 @@ def client(sqlite_url: str) -> Iterator[Make]:
     store.close()
 
 
+def said(answer: TestResponse) -> dict[str, Any]:
+    assert isinstance(answer.json, dict)
+    return answer.json
+
+
 # --- health -------------------------------------------------------------------------------------------------------
 
 
@@ -45,7 +51,7 @@ def test_a_ready_service_says_so(client: Make) -> None:
 
 def test_work_that_no_worker_serves_is_named_and_refuses_no_callback(client: Make) -> None:
     answer = client(unserved=lambda: {"sink:archive": 12.4}).get("/readyz")
-    assert (200, {"sink:archive": 12}) == (answer.status_code, answer.json["lanes_unserved"])
+    assert (200, {"sink:archive": 12}) == (answer.status_code, said(answer)["lanes_unserved"])
 
 
 def test_a_store_that_goes_away_between_two_questions_is_not_ready(client: Make) -> None:
@@ -53,7 +59,7 @@ def test_a_store_that_goes_away_between_two_questions_is_not_ready(client: Make)
         raise StoreUnavailable("the disk is full")
 
     answer = client(unserved=unserved).get("/readyz")
-    assert (503, "the disk is full") == (answer.status_code, answer.json["detail"])
+    assert (503, "the disk is full") == (answer.status_code, said(answer)["detail"])
 
 
 def test_a_service_without_schema_is_not_ready_and_says_why(client: Make, tmp_path: Any) -> None:
@@ -61,7 +67,7 @@ def test_a_service_without_schema_is_not_ready_and_says_why(client: Make, tmp_pa
     answer = client(ready=store.ready).get("/readyz")
     store.close()
     assert (503, "application/problem+json") == (answer.status_code, answer.content_type)
-    assert "migrate" in answer.json["detail"]
+    assert "migrate" in said(answer)["detail"]
 
 
 def test_a_service_whose_store_is_away_is_not_ready_but_alive(client: Make) -> None:
@@ -73,7 +79,12 @@ def test_a_service_whose_store_is_away_is_not_ready_but_alive(client: Make) -> N
 
 def test_readiness_is_asked_once_for_many_who_look(client: Make) -> None:
     asked: list[int] = []
-    looking = client(ready=lambda: asked.append(1) or "")
+
+    def ready() -> str:
+        asked.append(1)
+        return ""
+
+    looking = client(ready=ready)
     assert {200} == {looking.get("/readyz").status_code for _ in range(20)}
     assert 1 == len(asked)
 
@@ -94,7 +105,7 @@ def test_a_store_that_hangs_holds_nobody_who_looks_and_takes_one_thread(
     answers = [looking.get("/readyz") for _ in range(3)]
     go_on.set()
 
-    assert {(503, "the store does not answer")} == {(one.status_code, one.json["detail"]) for one in answers}
+    assert {(503, "the store does not answer")} == {(one.status_code, said(one)["detail"]) for one in answers}
     assert 1 == len(asked)
     until(lambda: looking.get("/readyz").status_code == 200, "the store's answer")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,10 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.01)
+
+
+def so_many_wait(running: Running, number: int) -> bool:
+    return len(running.waiting) == number
 
 
 def status(answer: bytes) -> int:
@@ -306,7 +311,7 @@ def test_callbacks_that_find_every_thread_waiting_gather_for_the_next_that_is_fr
         kept = []
         for number in range(2):
             kept.append(stack.enter_context(closing(connected(running, hook(f"late={number}")))))
-            until(lambda number=number: len(running.waiting) == number + 1)
+            until(partial(so_many_wait, running, number + 1))
         kept += [stack.enter_context(closing(connected(running, hook("late=more")))) for _ in range(5)]
         until(lambda: running.worker.nr_conns == 7)
         for _ in range(2):  # the loop has gone round, and so looked at all of them
