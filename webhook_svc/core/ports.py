@@ -328,7 +328,7 @@ class Store(Protocol):
 
     def sweep(self, worker: str, hold: float = 60.0) -> Mapping[str, int]:
         """Expired leases back or buried; old rows purged. Only the worker that holds the sweep lease acts: for `hold`
-        seconds, after which another takes over from one that died."""
+        seconds, after which another takes over from one that died. A job's lease is taken to be as long."""
 
     def attend(self, worker: str, lanes: Iterable[str], hold: float) -> None:
         """This worker runs and serves these lanes, so it is said for the next `hold` seconds."""

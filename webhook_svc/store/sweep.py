@@ -17,6 +17,10 @@ from .tables import attempt, event, is_state, job, lease, payload
 ALONE_EXPIRIES = 3
 """A suspect is buried after this many expiries alone."""
 
+ALONE_PAUSES = (0.0, 1.0, 6.0)
+"""Leases that a suspect waits before it runs alone for the first, second and third time: whatever else kills workers
+for a while shall be over by then."""
+
 PURGE_BATCH = 1000
 
 RHYTHM = 0.25
@@ -25,7 +29,7 @@ RHYTHM = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOrder:
-    """`keep_payloads` and `keep_attempts` are seconds; `hold` is how long the sweep lease lasts."""
+    """`keep_payloads` and `keep_attempts` are seconds; `hold` is how long a lease lasts, the sweep's and a job's."""
 
     worker: str
     hold: float
@@ -60,7 +64,7 @@ def take_lease(tx: Tx, name: str, owner: str, hold: float) -> bool:
 
 
 def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
-    returned, buried = _expire(tx)
+    returned, buried = _expire(tx, order.hold)
     payloads = _purge_payloads(tx, tx.now - order.keep_payloads)
     attempts = _purge_attempts(tx, tx.now - order.keep_attempts)
     forget_troubles(tx)
@@ -71,7 +75,7 @@ def _sweep(tx: Tx, order: SweepOrder) -> Mapping[str, int]:
     return {word: count for word, count in counts.items() if count}
 
 
-def _expire(tx: Tx) -> tuple[int, int]:
+def _expire(tx: Tx, hold: float) -> tuple[int, int]:
     expired = (
         sa.select(*COLUMNS, job.c.worker)
         .where(is_state(job, "running"), job.c.lease_until < tx.now)
@@ -89,8 +93,10 @@ def _expire(tx: Tx) -> tuple[int, int]:
             bury(tx, lost, reason, held=False)
             buried += 1
         else:
-            state = "suspect" if expiries >= SUSPECT_EXPIRIES else "waiting"
-            values = {"state": state, "lease_until": None, "run_at": tx.now, "expiries": expiries}
+            state, pause = "waiting", 0.0
+            if expiries >= SUSPECT_EXPIRIES:
+                state, pause = "suspect", ALONE_PAUSES[expiries - SUSPECT_EXPIRIES] * hold
+            values = {"state": state, "lease_until": None, "run_at": tx.now + pause, "expiries": expiries}
             tx.connection.execute(job.update().where(job.c.id == lost.id).values(values))
             returned += 1
             tx.made_work = True

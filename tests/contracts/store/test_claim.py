@@ -180,15 +180,26 @@ def test_in_the_turn_of_everybody_else_a_suspect_is_taken_where_nothing_else_is_
 
 def test_a_job_is_buried_after_three_expiries_alone_and_no_sooner(life: Any) -> None:
     _suspect(life)
-    for _ in range(2):
+    for leases in (1, 6):
         life.job(Stage.PARSE)
         _expire(life)
+        life.clock.advance(60 * leases)
     assert life.job(Stage.PARSE).alone
     life.clock.advance(61)
     assert {"buried": 1} == life.store.sweep("w9")
     row = life.row(event)
     assert ("dead", True) == (row["state"], "5 times" in row["reason"])
     assert ([], 5) == (life.rows(job), len(life.rows(attempt, outcome="expired")))
+
+
+def test_between_two_runs_alone_a_suspect_waits_longer_and_longer(life: Any) -> None:
+    _suspect(life)
+    for seconds in (60, 360):
+        life.job(Stage.PARSE)
+        _expire(life)
+        life.clock.advance(seconds - 1)
+        assert () == life.claim().jobs
+        life.clock.advance(1)
 
 
 def test_innocents_of_a_crash_live_on(life: Any) -> None:
@@ -200,12 +211,10 @@ def test_innocents_of_a_crash_live_on(life: Any) -> None:
     for _ in range(2):
         (innocent,) = life.claim().jobs
         life.settle(innocent, NOTHING)
-    life.claim()
-    _expire(life)
-    life.claim()
-    _expire(life)
-    life.claim()
-    _expire(life)
+    for leases in (1, 6, 0):
+        life.claim()
+        _expire(life)
+        life.clock.advance(60 * leases)
     assert ["dead", "ignored", "ignored"] == sorted(row["state"] for row in life.rows(event))
 
 
