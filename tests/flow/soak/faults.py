@@ -197,26 +197,33 @@ class CutShort:
     def start(self) -> None:
         for wire in self.wires:
             wire.start()
-        give_up = time.monotonic() + self.patience
-        met = self._meets()
-        while not met and time.monotonic() < give_up:
-            self.site.crew.fill()
-            met = self._meets()
-        self.happened += met
+        self.site.spared = True
+        try:
+            self.happened += self._met()
+        finally:
+            self.site.spared = False
 
     def stop(self) -> None:
         for wire in self.wires:
             wire.stop()
         self.site.crew.fill()
 
+    def _met(self) -> bool:
+        give_up = time.monotonic() + self.patience
+        met = self._meets()
+        while not met and time.monotonic() < give_up:
+            self.site.crew.fill()
+            met = self._meets()
+        return met
+
     def _meets(self) -> bool:
         for _ in range(self.documents):
             self.traffic.sign(within=0.1, size=LONG)
         if not within(30, lambda: any(talk.answered > UNDER_WAY for wire in self.wires for talk in list(wire.passing))):
             return False
-        cut, blows = self._cut(), self.site.blows
+        before = self._cut()
         self.site.let_go()
-        return within(10, lambda: self._cut() > cut) and self.site.blows == blows  # else it may have been a kill -9
+        return within(10, lambda: self._cut() > before)
 
     def _cut(self) -> int:
         return sum(size > UNDER_WAY for wire in self.wires for size in list(wire.left))

@@ -39,6 +39,8 @@ STAYS = 120.0
 """Seconds that a fault is given, beyond its time, to meet somebody."""
 KILLS = 10
 """Processes that are killed in a minute, at least."""
+APART = 1.0
+"""Seconds between two blows, at least: what had to wait does not come all at once."""
 TOLD_EVERY = 10.0
 JUMP = 30.0
 """Seconds by which a clock is off. On SQLite the clock of each process is the database's: so long its work may wait."""
@@ -164,11 +166,13 @@ class Soak:
 
     def _beat(self, begun: float, devices: Sequence["Future[None]"]) -> None:
         """Kills by the plan, and what died starts again, until the time is over and every device is well."""
-        chance, due, told = random.Random(f"strikes {self.order.seed}"), blows(self.order.minutes, self.order.seed), 0.0
+        chance, due = random.Random(f"strikes {self.order.seed}"), blows(self.order.minutes, self.order.seed)
+        told = struck = 0.0
         while (now := time.monotonic() - begun) < self.order.minutes * 60 or not all(map(Future.done, devices)):
             self.site.revive()
-            if due and due[0] <= now:
+            if due and max(due[0], struck + APART) <= now and not self.site.spared:
                 due.pop(0)
+                struck = now
                 self._strike(chance)
             if now > told + TOLD_EVERY:
                 told = now

@@ -26,7 +26,8 @@ class Site(Service):
     ) -> None:
         lines = procfile()
         self.clock = ProcessClock(home / "clock")
-        self.blows = 0
+        self.spared = False
+        """While it is so, nobody is killed: a fault is on whose effect a killed worker would hide."""
         bash = ("bash", "-c")
         commands = commands or Commands(web=(*bash, f"exec {lines['web']}"), worker=(*bash, f"exec {lines['worker']}"))
         super().__init__(commands, environ, home, workers=0, cwd=ROOT)
@@ -57,7 +58,6 @@ class Site(Service):
     def strike(self, chance: random.Random) -> list[str]:
         """One blow. The names of those that it killed; they are started again at once."""
         living = {name: one for name, one in self.everybody().items() if not one.dead}
-        self.blows += 1
         named = victims(chance, [name for name in living if name != "web"])
         hit = [name for name in named if name in living]
         for name in hit:
