@@ -105,8 +105,9 @@ def _round(contenders: list[Contender], events: int) -> None:
 
 
 def _accept(one: Contender, events: int) -> None:
-    fresh = [judged(next(_numbers), padding=1024) for _ in range(events)]
-    with ThreadPoolExecutor(THREADS) as threads, one.taking("accept", events):
+    """More of them than of all else: one costs so little that the clock's ticks would decide."""
+    fresh = [judged(next(_numbers), padding=1024) for _ in range(events * 5)]
+    with ThreadPoolExecutor(THREADS) as threads, one.taking("accept", len(fresh)):
         accepted = list(threads.map(lambda event: one.store.accept(event, 30.0), fresh))
     if not all(each.new for each in accepted):
         raise RuntimeError(f"{one.name} knew some events already")
