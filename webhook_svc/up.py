@@ -8,7 +8,7 @@ import structlog
 from gunicorn.app.base import BaseApplication
 
 from .log import dict_config
-from .web.server import options
+from .web.server import options, settle
 from .wiring import Service, die, warn
 from .worker import Worker
 
@@ -39,7 +39,8 @@ class Up(BaseApplication):
         warn(self._service.config, self._service)
         return self._service.app()
 
-    def _start(self, _server: Any) -> None:
+    def _start(self, server: Any) -> None:
+        settle(server)
         worker = self._service.worker()
         thread = threading.Thread(target=self._work, args=(worker,), name="worker", daemon=True)
         self._worker = (worker, thread)

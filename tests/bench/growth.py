@@ -79,7 +79,7 @@ def measure(scale: Scale) -> list[Row]:
                     one.cpu.clear()
                     one.wall.clear()
                 for _ in range(scale.rounds):
-                    _round(contenders, scale.events // 3)
+                    _round(contenders, scale.events)
                 rows += [_row(kind.name, what, contenders) for what in contenders[0].cpu]
     return rows
 
@@ -105,8 +105,7 @@ def _round(contenders: list[Contender], events: int) -> None:
 
 
 def _accept(one: Contender, events: int) -> None:
-    """More of them than of all else: one costs so little that the clock's ticks would decide."""
-    fresh = [judged(next(_numbers), padding=1024) for _ in range(events * 5)]
+    fresh = [judged(next(_numbers), padding=1024) for _ in range(events)]
     with ThreadPoolExecutor(THREADS) as threads, one.taking("accept", len(fresh)):
         accepted = list(threads.map(lambda event: one.store.accept(event, 30.0), fresh))
     if not all(each.new for each in accepted):
@@ -131,7 +130,7 @@ def _drain(store: SqlStore, threads: ThreadPoolExecutor, lane: str, jobs: int) -
 
 
 def _list(one: Contender, events: int) -> None:
-    pages = events // 4
+    pages = events // 12
     with one.taking("first page of each listing", pages):
         for _ in range(pages):
             for kind in LISTINGS:
@@ -139,7 +138,7 @@ def _list(one: Contender, events: int) -> None:
 
 
 def _watch(one: Contender, events: int) -> None:
-    looks = events // 4
+    looks = events // 12
     with one.taking("/readyz", looks):
         for _ in range(looks):
             if one.store.ready():

@@ -28,13 +28,13 @@ def options(config: Config) -> dict[str, Any]:
         "limit_request_field_size": 16380,  # above it 431
         "forwarder_headers": "",  # a sender has no say in what our path is
         "secure_scheme_headers": {},
-        "post_worker_init": _settle,
+        "post_worker_init": settle,
         "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108 - gunicorn's own files
         "control_socket_disable": True,  # no socket and no extra thread in the master
     }
 
 
-def _settle(_worker: Any) -> None:
+def settle(_worker: Any) -> None:
     """What a process has loaded stays: the collector need not look through it again and again under load."""
     gc.collect()
     gc.freeze()

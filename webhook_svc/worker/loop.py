@@ -54,8 +54,8 @@ def give_way() -> None:
     """From here on this thread, and those it starts, wait for a core instead of driving off whoever has it: with one
     interpreter lock, they would only wait for that one. A third fewer switches, a tenth less CPU. Where the system or
     an administrator has chosen something else for this process, that stands."""
-    if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        with suppress(OSError):  # a sandbox may forbid it: then everything works as well, only dearer
+    with suppress(OSError):  # a sandbox may forbid either: then everything works as well, only dearer
+        if hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
