@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from .core.pathname import path_template
 from .core.ports import Provider, Sink
 from .core.registry import Registry
 from .core.retry import RetryPolicy
+from .core.routing import SIGNER, Facts, Route, meets, name_of
 from .core.sections import (
     Config,
     HttpSettings,
@@ -176,16 +177,30 @@ def _warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     if not config.sources:
         yield "no source configured: every callback is answered with 404"
     for source in config.sources.values():
-        if not source.sinks:
+        if not source.sinks and not config.routes:
             yield f"source {source.name} has no sinks: its documents are fetched and go nowhere"
-    used = {sink for source in config.sources.values() for sink in source.sinks}
+    lists = [*(one.sinks for one in config.sources.values()), *(one.sinks for one in config.routes)]
+    used = {sink for sinks in lists for sink in sinks}
     for sink in sorted(set(config.sinks) - used):
-        yield f"sink {sink} is named by no source"
+        yield f"sink {sink} is named by no source and no route"
+    yield from _routes_that_never_fit(config)
     if environ.get("DYNO"):
         for name in (name for name, sink in config.sinks.items() if sink.kind == "folder"):
             yield f"sink {name} writes to a disk that does not last: after a restart its documents are gone"
     if environ.get("DYNO") and not config.vault.url:
         yield "the vault is on a disk that does not last: after a restart documents are fetched again"
+
+
+def _routes_that_never_fit(config: Config) -> Iterator[str]:
+    for number, route in enumerate(config.routes, 1):
+        any_of_it = Route(sinks=route.sinks, source=route.source)
+        matching = [one for one in config.sources.values() if meets(any_of_it, Facts(source=one.name))]
+        wanted = {*route.meta, *([SIGNER] if route.signer else [])}
+        named = {name for source in matching for name in source.meta}
+        if not matching:
+            yield f"{name_of(route, number)} fits no source"
+        for name in sorted(wanted - named):
+            yield f"{name_of(route, number)} asks for meta.{name}, which no source that it fits names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +212,7 @@ class _Reading:
     problems: list[Problem]
 
     def config(self, tree: Mapping[str, Any], *, check_sinks: bool) -> Config:
-        known = (*SECTIONS, "sources", "sinks")
+        known = (*SECTIONS, "sources", "sinks", "routes")
         for key in tree:
             if key not in known:
                 unknown = unknown_key("", key, known)
@@ -214,7 +229,28 @@ class _Reading:
         if check_sinks:
             for name in sources:
                 self._check_sinks(name, sources[name], found_sources[name], list(sinks))
-        return Config(**sections, sources=MappingProxyType(found_sources), sinks=MappingProxyType(found_sinks))
+        routes = self._routes(tree.get("routes", []), list(sinks)) if check_sinks else ()
+        return Config(
+            **sections,
+            sources=MappingProxyType(found_sources),
+            sinks=MappingProxyType(found_sinks),
+            routes=routes,
+        )
+
+    def _routes(self, tables: Any, sinks: list[str]) -> tuple[Route, ...]:
+        if not isinstance(tables, list):
+            self._wrong(f"{self.file}: routes", "something else", "tables that begin with [[routes]]")
+            return ()
+        found = []
+        for index, table in enumerate(tables):
+            where = f"{self.file}: routes[{index}]"
+            route = build(Route, table, where, self.problems) if isinstance(table, Mapping) else None
+            if not isinstance(table, Mapping):
+                self._wrong(where, "a value", "a table")
+            if route:
+                found.append(route)
+                self._known_sinks(where, route.sinks, sinks)
+        return tuple(found)
 
     def _source(self, name: str, tables: Mapping[str, Any], registry: Registry) -> Any:
         where = self._named("sources", name)
@@ -237,15 +273,25 @@ class _Reading:
         template = path_template(keys.name, f"{where}.name", self.problems) if keys else None
         if keys is None or settings is None or template is None:
             return None
-        return SinkConfig(name=name, kind=keys.kind, template=template, settings=settings, concurrency=keys.concurrency)
+        return SinkConfig(
+            name=name,
+            kind=keys.kind,
+            template=template,
+            settings=settings,
+            parts=keys.parts,
+            pack=keys.pack,
+            concurrency=keys.concurrency,
+        )
 
     def _check_sinks(self, name: str, table: Any, source: SourceConfig | None, known: list[str]) -> None:
         written = table.get("sinks", ()) if isinstance(table, Mapping) else ()
         sinks = source.sinks if source else written if isinstance(written, list) else ()
+        self._known_sinks(f"{self.file}: sources.{name}", sinks, known)
+
+    def _known_sinks(self, where: str, sinks: Iterable[Any], known: list[str]) -> None:
         for index, sink in enumerate(sinks):
             if isinstance(sink, str) and sink and sink not in known:
-                where = f"{self.file}: sources.{name}.sinks[{index}]"
-                self._wrong(where, f"the unknown sink {sink!r}", suggestion(sink, known))
+                self._wrong(f"{where}.sinks[{index}]", f"the unknown sink {sink!r}", suggestion(sink, known))
 
     def _plugin(self, registry: Registry, base: type, name: Any, where: str) -> Any:
         """The plugin's class. A name that is missing or no text was reported with the common keys."""

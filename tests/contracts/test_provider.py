@@ -12,21 +12,12 @@ import pytest
 
 from tests.kinds import provider_kind
 from webhook_svc.core.errors import Ignored, NotGenuine, Permanent, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Save
 from webhook_svc.core.ports import Provider
 from webhook_svc.core.registry import guide_of
 from webhook_svc.core.sections import SourceKeys
 from webhook_svc.core.settings import Secret, build
-from webhook_svc.core.types import (
-    AUDIT,
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    RawRequest,
-    Save,
-    SourceEvent,
-)
+from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, DocumentRef, RawRequest, SourceEvent
 from webhook_svc.providers import PROVIDERS
 
 FOLDER = Path(__file__).parent.parent / "vectors" / "providers"

@@ -14,24 +14,10 @@ from werkzeug.test import Client
 
 from tests.kinds import can_list, provider_kind, simulator_kind
 from webhook_svc.core.errors import NotGenuine, NotReady, Permanent, Problem, RenewToken, Retryable, Unlikely
+from webhook_svc.core.outgoing import Answer, Call, Inline, Lacking, Listed, Login, Request, Save, Warn
 from webhook_svc.core.ports import Provider, Simulator, Step, Steps
 from webhook_svc.core.settings import build
-from webhook_svc.core.types import (
-    AUDIT,
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    Inline,
-    Lacking,
-    Listed,
-    Login,
-    Meaning,
-    RawRequest,
-    Request,
-    Save,
-    Warn,
-)
+from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, Meaning, RawRequest
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.simulators.mark import MARK

@@ -20,9 +20,8 @@ from webhook_svc.vault.address import read_address
 from webhook_svc.vault.bucket import BucketVault
 from webhook_svc.vault.local import LocalVault
 
-ANYBODY = {
-    "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-}
+from .rigs.s3 import ANYBODY
+
 CONTENT = bytes(range(256)) * 4096 * 3  # 3 MiB: several chunks on every way
 NEVER = time.time() + 10 * 86400
 LONG_AGO = time.time() - 10 * 86400

@@ -19,9 +19,10 @@ from tests.conftest import START
 from tests.contracts.way import Switch, Way
 from tests.kinds import can_list
 from webhook_svc.core.ids import digest, new_id
+from webhook_svc.core.outgoing import Listed
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
-from webhook_svc.core.types import DocumentRef, Listed, Meaning, Part, RawRequest, Receipt, SourceEvent
+from webhook_svc.core.types import DocumentRef, Meaning, Part, RawRequest, Receipt, SourceEvent
 from webhook_svc.core.work import Haul, Look, NewEvent, Noted, Reconciled, Wish
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.log import quiet

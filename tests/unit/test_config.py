@@ -239,7 +239,7 @@ def test_a_name_that_does_not_fit_a_url_is_refused(name: str) -> None:
         ("{source}/{filename}", "two contracts would meet"),
         ("{document}/{flename}", "'filename' (did you mean that?)"),
         ("{document", "a lone '{'"),
-        ("{document:%Y}", "only completed takes a format"),
+        ("{document:%Y}", "{document:.8} for its first 8 characters"),
         ("{document}/{completed:%Q}", "a time format"),
         ("{document}/{completed:%}", "a time format"),
         ("/{document}", "a relative path"),
@@ -398,7 +398,7 @@ def test_an_empty_secret_file_counts_as_unset(tmp_path: Path) -> None:
 def test_what_goes_nowhere_or_is_never_used_is_a_warning() -> None:
     assert (
         "source a has no sinks: its documents are fetched and go nowhere",
-        "sink b is named by no source",
+        "sink b is named by no source and no route",
     ) == loaded(source("[sinks.b]\nkind = 'shelf'\npath = 'x'")).warnings
 
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from webhook_svc.core.addresses import is_never_reached, is_public, read_address
 from webhook_svc.core.errors import ArtifactLost, Permanent, Retryable
-from webhook_svc.core.types import Answer, Request, Upload
+from webhook_svc.core.outgoing import Answer, Request, Upload
 from webhook_svc.http import HttpClient
 from webhook_svc.http.door import _opened
 

@@ -16,10 +16,11 @@ from tests.readme import with_chapter
 from webhook_svc import wiring
 from webhook_svc.cli import cli
 from webhook_svc.core.errors import Permanent, Problem, Retryable
+from webhook_svc.core.outgoing import Answer, Save
 from webhook_svc.core.ports import Provider
 from webhook_svc.core.sections import SourceKeys
 from webhook_svc.core.settings import Secret, build
-from webhook_svc.core.types import Answer, DocumentRef, RawRequest, Save
+from webhook_svc.core.types import DocumentRef, RawRequest
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.sinks import SINKS
 

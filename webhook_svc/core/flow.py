@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
+from .outgoing import Answer, Lacking, Login
 from .ports import Flow
 from .settings import setting
 from .template import url_segment
-from .types import DOCUMENT, Answer, DocumentRef, Lacking, Login, Meaning, SourceEvent, at_path
+from .types import DOCUMENT, DocumentRef, Meaning, SourceEvent, at_path
 
 T = TypeVar("T")
 

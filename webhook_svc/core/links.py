@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from .errors import Retryable
 from .flow import beside_document, segment
 from .moment import moment
+from .outgoing import Answer, Lacking, Request, Save
 from .ports import Flow
-from .types import DOCUMENT, Answer, DocumentRef, Lacking, Request, Save
+from .types import DOCUMENT, DocumentRef
 
 _STALE: Final = (403, 404, 410)
 

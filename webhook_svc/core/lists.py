@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .errors import Permanent, Retryable
+from .outgoing import Listed
 from .payload import whole
 from .ports import Flow
-from .types import Listed
 
 _READINGS: Final = 3
 _MOST_PAGES: Final = 2_000

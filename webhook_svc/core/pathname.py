@@ -13,6 +13,10 @@ FIELDS: Final = (
     *("delivery", "part", "round", "title", "sink"),
 )
 UNIQUE_FIELDS: Final = frozenset({"document", "sha256", "delivery"})
+META: Final = re.compile(r"meta\.[a-z0-9][a-z0-9_-]{0,39}")
+"""A value that a source names in its `meta`."""
+
+_CUT: Final = re.compile(r"\.[1-9][0-9]?")
 _TIME_FORMAT: Final = re.compile(r"(?:[^%]|%[YmdHMSjyVGuBbAa%])+")
 
 
@@ -33,16 +37,22 @@ def _faults(text: str, template: Template) -> Iterator[tuple[str, str]]:
     """What was found, and what was expected instead."""
     for field in template.fields:
         yield from _field_faults(field)
-    if not UNIQUE_FIELDS & {field.name for field in template.fields}:
+    if not any(map(_is_unique, template.fields)):
         yield repr(text), "{document}, {sha256} or {delivery} in it, else two contracts would meet"
     if {"", ".", ".."} & set(text.split("/")):
         yield repr(text), "a relative path without empty, '.' and '..' segments"
 
 
+def _is_unique(field: Field) -> bool:
+    """Of a hash the first eight characters are enough: two that agree in them are kept apart as a conflict."""
+    enough = field.name == "sha256" and field.detail.startswith(".") and int(field.detail[1:]) >= 8
+    return field.name in UNIQUE_FIELDS and (not field.detail or enough)
+
+
 def _field_faults(field: Field) -> Iterator[tuple[str, str]]:
-    if field.name not in FIELDS:
+    if field.name not in FIELDS and not META.fullmatch(field.name):
         yield f"the unknown field {field}", suggestion(field.name, FIELDS)
-    elif field.detail and field.name != "completed":
-        yield f"the field {field}", f"{{{field.name}}}: only completed takes a format"
-    elif field.detail and not _TIME_FORMAT.fullmatch(field.detail):
+    elif field.detail and field.name != "completed" and not _CUT.fullmatch(field.detail):
+        yield f"the field {field}", f"{{{field.name}}}, or {{{field.name}:.8}} for its first 8 characters"
+    elif field.detail and field.name == "completed" and not _TIME_FORMAT.fullmatch(field.detail):
         yield f"the field {field}", "a time format of %Y %m %d %H %M %S %j and the like"

@@ -11,15 +11,17 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from .retry import RetryPolicy
+from .routing import Route
 from .settings import Secret, Url, setting
 from .template import Template
 from .types import EMPTY
 
 URL_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
+_META_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PLACE: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
-Part = Literal["document", "certificate", "audit"]
+Part = Literal["document", "certificate", "audit", "callback"]
 
 
 def _above_zero(section: Any, *names: str) -> None:
@@ -160,7 +162,13 @@ class SourceKeys:
 
     provider: str = setting("which provider's code or profile understands the sender")
     sinks: tuple[str, ...] = setting("where its documents go", ())
-    parts: tuple[Part, ...] = setting("what is fetched of a signing", ("document", "certificate"))
+    parts: tuple[Part, ...] = setting(
+        "what is fetched of a signing; callback: the callback as it arrived, its secrets masked",
+        ("document", "certificate"),
+    )
+    meta: Mapping[str, str] = setting(
+        "names for values of the callback's JSON, for routes and {meta.NAME}: customer = '/data/customer'", factory=dict
+    )
     wait_for_parts: float = setting(
         "seconds, from the first event on, that a delivery waits for parts that come later", 600.0
     )
@@ -182,6 +190,8 @@ class SourceKeys:
             raise ValueError("the document among the parts, and wait_for_parts from 0")
         if len(set(self.sinks)) < len(self.sinks):
             raise ValueError("each sink once")
+        if len(self.meta) > 20 or not all(map(_META_NAME.fullmatch, self.meta)) or not all(self.meta.values()):
+            raise ValueError("at most 20 names of a-z, 0-9, - and _ in meta, each with a path such as /data/customer")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError("concurrency from 1")
         if not all(URL_TOKEN.fullmatch(token.reveal()) for token in self.tokens):
@@ -205,6 +215,8 @@ class SinkKeys:
         "the path of each file; must hold {document}, {sha256} or {delivery}",
         "{source}/{completed:%Y/%m}/{document}/{filename}",
     )
+    parts: tuple[Part, ...] = setting("the parts it is given; unset: all that there are", ())
+    pack: Literal["files", "zip"] = setting("files: each part by itself; zip: all in one, with the manifest", "files")
     concurrency: int | None = setting("deliveries at once; unset: [worker] per_lane", None)
 
     def __post_init__(self) -> None:
@@ -220,6 +232,8 @@ class SinkConfig:
     kind: str
     template: Template
     settings: Any
+    parts: tuple[str, ...] = ()
+    pack: Literal["files", "zip"] = "files"
     concurrency: int | None = None
 
 
@@ -235,6 +249,7 @@ class Config:
     log: LogSettings = LogSettings()
     sources: Mapping[str, SourceConfig] = dataclasses.field(default_factory=lambda: EMPTY)
     sinks: Mapping[str, SinkConfig] = dataclasses.field(default_factory=lambda: EMPTY)
+    routes: tuple[Route, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from .errors import NotReady, Permanent, Retryable
 from .flow import Fates, failure
 from .links import pdf_name
+from .outgoing import Answer, Call, Lacking, Request, Save
 from .ports import Flow
 from .settings import host_of, setting
 from .template import Field, Template, header_text, url_segment
-from .types import DOCUMENT, Answer, Call, DocumentRef, Lacking, Request, Save, as_text, at_path
+from .types import DOCUMENT, DocumentRef, as_text, at_path
 
 OF_THE_DOCUMENT: Final = ("document", "round", "name", "source")
 """Names that every template may use beside the configured values."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .lanes import Party, Turn
+from .outgoing import Lacking, Listed
 from .retry import RetryPolicy
-from .types import EMPTY, DocumentRef, Job, Lacking, Listed, Meaning, Part, RawRequest, Receipt
+from .types import EMPTY, DocumentRef, Job, Meaning, Part, RawRequest, Receipt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,8 @@ class Claims:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDelivery:
-    """A bundle for one sink. `paths` are rendered now and stored, in the order of `parts`."""
+    """A bundle for one sink. `paths` are rendered now and stored, in the order of `parts`. Where the one part is a zip,
+    `members` are the parts in it."""
 
     id: str
     sink: str
@@ -83,6 +85,7 @@ class NewDelivery:
     manifest: bytes
     manifest_path: str
     missing: tuple[str, ...] = ()
+    members: tuple[Part, ...] = ()
 
 
 # --- outcomes: how one claim of a job ended -----------------------------------------------------------------------
@@ -116,7 +119,8 @@ class Fetched:
     `more` are further signings the provider named; of those that exist already the given up are fetched once more.
     `note` says what a person should know: a warning of the provider, why lacking parts were not even looked at, or why
     there is nothing to hand on. `content` is a digest of the documents, where another round of theirs may have it too:
-    then nothing goes out. `also` are the rounds by which the provider's list calls what was fetched.
+    then nothing goes out. `also` are the rounds by which the provider's list calls what was fetched. `settled` are
+    parts that count as handed on though no sink takes them. `held` says why a person has to decide where all this goes.
     """
 
     wanted: int
@@ -130,6 +134,8 @@ class Fetched:
     note: str = ""
     content: bytes | None = None
     also: tuple[str, ...] = ()
+    settled: tuple[Part, ...] = ()
+    held: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,3 +346,4 @@ class DeliveryRow:
     manifest_path: str
     missing: tuple[str, ...]
     progress: Mapping[str, Any]
+    members: tuple[Part, ...] = ()

@@ -10,28 +10,13 @@ import structlog
 
 from ..core.errors import DocumentCheckFailed, Held, NotReady, Permanent, RenewToken, Retryable
 from ..core.names import disposition_name
+from ..core.outgoing import AlsoRound, Answer, Call, Inline, Lacking, Listed, Login, More, Save, Token, Warn
 from ..core.ports import Clock, Http, Provider, Step, Vault
-from ..core.types import (
-    DOCUMENT,
-    AlsoRound,
-    Answer,
-    Artifact,
-    Call,
-    DocumentRef,
-    Inline,
-    Lacking,
-    Listed,
-    Login,
-    More,
-    Part,
-    Save,
-    Token,
-    Warn,
-)
+from ..core.tokens import Tokens
+from ..core.types import DOCUMENT, Artifact, DocumentRef, Part
 from ..core.work import Haul, Listing
 from .check import Check
 from .naming import part_name
-from .tokens import Tokens
 
 T = TypeVar("T")
 

@@ -15,8 +15,9 @@ import urllib3
 from .. import __version__
 from ..core.addresses import read_address
 from ..core.errors import Permanent, Retryable
+from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import ANSWER_LIMIT
-from ..core.types import EMPTY, Answer, Request, Upload
+from ..core.types import EMPTY
 from .address import read
 from .door import Door, Resolve, Timer
 from .fates import translated

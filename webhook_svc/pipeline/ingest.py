@@ -19,8 +19,9 @@ from ..core.errors import (
     WrongMethod,
 )
 from ..core.ids import digest, fingerprint, new_id
-from ..core.ports import Clock, Pending, Store
+from ..core.ports import Clock
 from ..core.settings import Secret
+from ..core.store import Pending, Store
 from ..core.types import RawRequest, Reply
 from ..core.work import Accepted, NewEvent, RefusedCallback
 from .parties import Source

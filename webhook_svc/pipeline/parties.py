@@ -1,13 +1,14 @@
 """Who takes part: the configured sources and sinks with everything the pipeline needs of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from ..core.ports import Http, Provider, Scheme, Sink
+from ..core.routing import Route
 from ..core.settings import Secret
 from ..core.template import Template
-from ..core.types import CERTIFICATE, DOCUMENT, sink_lane, source_lane
+from ..core.types import CERTIFICATE, DOCUMENT, EMPTY, sink_lane, source_lane
 
 Network = IPv4Network | IPv6Network
 
@@ -16,8 +17,9 @@ Network = IPv4Network | IPv6Network
 class Source:
     """A configured account at a provider. `slots` is how many of its jobs one worker runs at once.
 
-    `networks` are those that callbacks may come from, none: all. `reconcile` is the seconds between two looks at the
-    provider's list of completed signings (0: never), `overlap` how far each reaches back behind the last.
+    `meta` names values of the callback's JSON by their paths. `networks` are those that callbacks may come from, none:
+    all. `reconcile` is the seconds between two looks at the provider's list of completed signings (0: never), `overlap`
+    how far each reaches back behind the last.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Source:
     http: Http
     sinks: tuple[str, ...] = ()
     parts: tuple[str, ...] = (DOCUMENT, CERTIFICATE)
+    meta: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     wait_for_parts: float = 600.0
     tokens: tuple[Secret, ...] = ()
     networks: tuple[Network, ...] = ()
@@ -36,11 +39,14 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A configured sink, and the template of its paths."""
+    """A configured sink, and the template of its paths. `parts` are the kinds it is given (none: all), `zipped` in one
+    zip."""
 
     name: str
     sink: Sink
     path: Template
+    parts: tuple[str, ...] = ()
+    zipped: bool = False
     slots: int = 8
 
 
@@ -48,6 +54,7 @@ class Target:
 class Parties:
     sources: Mapping[str, Source]
     sinks: Mapping[str, Target]
+    routes: tuple[Route, ...] = ()
 
     def lanes(self) -> dict[str, int]:
         """The lanes this process can serve, and how many jobs of each at once."""

@@ -10,8 +10,9 @@ import structlog
 
 from ..core.asking import Looked
 from ..core.errors import ClaimLost, NotReady, Retryable, WebhookError
-from ..core.ports import ANSWER_LIMIT, Clock, Fetcher, Http, Store
-from ..core.types import Answer, Listed, Request
+from ..core.outgoing import Answer, Listed, Request
+from ..core.ports import ANSWER_LIMIT, Clock, Fetcher, Http
+from ..core.store import Store
 from ..core.work import Listing, Look, Noted, Reconciled
 from .parties import Parties, Source
 from .run import sentence

@@ -20,8 +20,9 @@ from ..core.errors import (
     WebhookError,
 )
 from ..core.lanes import Party, Turn
-from ..core.ports import Clock, Store
+from ..core.ports import Clock
 from ..core.retry import RetryPolicy
+from ..core.store import Store
 from ..core.types import Job, Stage
 from ..core.work import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from .stages import Stages

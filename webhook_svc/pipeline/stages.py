@@ -6,8 +6,9 @@ from typing import Any
 
 from ..core.errors import ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
 from ..core.ids import digest
-from ..core.ports import Clock, Fetcher, Store, Vault
+from ..core.ports import Clock, Fetcher, Vault
 from ..core.retry import RetryPolicy
+from ..core.store import Store
 from ..core.types import (
     AUDIT,
     DOCUMENT,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from ..core.ports import Store, Vault
+from ..core.ports import Vault
+from ..core.store import Store
 
 BATCH: Final = 500
 ABANDONED: Final = 86400.0

@@ -26,25 +26,12 @@ from ..core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, U
 from ..core.flow import EventTypes, Fates, beside_document, failure, forgiving, object_in, segment, token, told
 from ..core.links import address, pdf_name, save_beside, save_document, seconds_left, server_time
 from ..core.moment import moment
+from ..core.outgoing import Answer, Call, Listed, Request, Token
 from ..core.payload import first_text, object_of, objects, text_at, unambiguous
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting, too_short
 from ..core.template import url_segment
-from ..core.types import (
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Meaning,
-    RawRequest,
-    Reply,
-    Request,
-    SourceEvent,
-    Token,
-    at_path,
-)
+from ..core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning, RawRequest, Reply, SourceEvent, at_path
 from ..signing.choice import AnyOf
 from ..signing.verify import Verifier, VerifySettings
 

@@ -22,25 +22,12 @@ from ..core.errors import NotReady, Permanent, Retryable, Unlikely
 from ..core.flow import EventTypes, Fates, beside_document, failure, forgiving, object_in, quiet_object, segment
 from ..core.links import address, pdf_name, save_beside, save_document, seconds_left
 from ..core.lists import Page, newest_first
+from ..core.outgoing import Call, Listed, Request, Save, Warn
 from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
-from ..core.types import (
-    AUDIT,
-    CERTIFICATE,
-    DOCUMENT,
-    EMPTY,
-    Call,
-    DocumentRef,
-    Listed,
-    RawRequest,
-    Request,
-    Save,
-    SourceEvent,
-    Warn,
-    at_path,
-)
+from ..core.types import AUDIT, CERTIFICATE, DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent, at_path
 from ..signing.choice import AnyOf
 from ..signing.timed import timed
 

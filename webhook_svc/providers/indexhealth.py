@@ -23,24 +23,11 @@ from typing import Any, Final, Literal
 from ..core.errors import DocumentCheckFailed, Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, token, told, told_in
 from ..core.links import address, save_document, seconds_left
+from ..core.outgoing import Answer, Call, Listed, Request, Save, Token
 from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id
 from ..core.ports import Flow, Provider, Scheme, Step, Steps
 from ..core.settings import Secret, Url, setting
-from ..core.types import (
-    DOCUMENT,
-    EMPTY,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    RawRequest,
-    Request,
-    Save,
-    SourceEvent,
-    Token,
-    at_path,
-    parse_json,
-)
+from ..core.types import DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent, at_path, parse_json
 from ..signing.choice import Nobody
 from ..signing.timed import timed
 

@@ -26,24 +26,12 @@ from ..core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely, Web
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told, told_in
 from ..core.links import address, pdf_name, seconds_left
 from ..core.moment import moment
+from ..core.outgoing import AlsoRound, Answer, Call, Listed, Request, Save, Warn
 from ..core.payload import object_of, objects, text_at
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
-from ..core.types import (
-    DOCUMENT,
-    AlsoRound,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Meaning,
-    RawRequest,
-    Request,
-    Save,
-    SourceEvent,
-    Warn,
-)
+from ..core.types import DOCUMENT, DocumentRef, Meaning, RawRequest, SourceEvent
 from ..signing.verify import Verifier, VerifySettings
 
 _UNTOLD: Final = "errorsendinfo"

@@ -27,25 +27,12 @@ from ..core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Ret
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, told_in
 from ..core.links import address, save_document
 from ..core.lists import Page, newest_first
+from ..core.outgoing import Answer, Call, Listed, More, Request, Save, Warn
 from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id, whole
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
-from ..core.types import (
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Meaning,
-    More,
-    RawRequest,
-    Request,
-    Save,
-    SourceEvent,
-    Warn,
-    at_path,
-)
+from ..core.types import DOCUMENT, DocumentRef, Meaning, RawRequest, SourceEvent, at_path
 from ..signing.verify import Verifier, VerifySettings
 
 T = TypeVar("T")

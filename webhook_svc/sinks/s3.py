@@ -11,11 +11,13 @@ from typing import Any, BinaryIO, ClassVar, Final, Literal
 from urllib.parse import quote
 
 from ..core.errors import Conflict, Permanent, Retryable, WebhookError
+from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
-from ..core.types import Answer, Delivery, Receipt, Request, Upload
+from ..core.types import Delivery, Receipt
 from ..signing.aws4 import NOTHING, Aws4Key, sign
 from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
+from .answers import failure
 from .upload import held_back
 
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
@@ -275,11 +277,10 @@ look at a store that is known to heed the condition.
 
     def _failure(self, act: str, answer: Answer) -> WebhookError:
         code = error_code(answer)
-        said = f"{act}: status {answer.status}" + (f" {code}" if code else "")
+        if answer.status == 307 or code in _MAY_PASS:
+            return Retryable(f"{act}: the answer was {answer.status} {code}", after=answer.retry_after())
+        fate = failure(act, answer, code)
         region = answer.headers.get("x-amz-bucket-region", "")
-        # 401 and 403 too: keys are rotated and policies edited, and then nothing has to be replayed.
-        if answer.status in (307, 401, 403, 409, 429) or answer.status >= 500 or code in _MAY_PASS:
-            return Retryable(said, after=answer.retry_after())
-        if REGION.fullmatch(region) and region != self.settings.region:
-            return Permanent(f"{said}: the bucket is in region {region}, the settings say {self.settings.region}")
-        return Permanent(said)
+        if isinstance(fate, Permanent) and REGION.fullmatch(region) and region != self.settings.region:
+            return Permanent(f"{fate}: the bucket is in region {region}, the settings say {self.settings.region}")
+        return fate

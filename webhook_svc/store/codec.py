@@ -64,6 +64,7 @@ def dump_bundle(delivery: NewDelivery, title: str) -> str:
             "missing": delivery.missing,
             "manifest": delivery.manifest.decode(),
             "manifest_path": delivery.manifest_path,
+            "members": [part_dict(part) for part in delivery.members],
         }
     )
 
@@ -78,6 +79,7 @@ def load_bundle(text: str) -> dict[str, Any]:
         "missing": tuple(raw["missing"]),
         "manifest": raw["manifest"].encode(),
         "manifest_path": raw["manifest_path"],
+        "members": tuple(Part(**part) for part in raw.get("members", ())),
     }
 
 

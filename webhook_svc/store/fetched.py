@@ -125,14 +125,15 @@ def _or_another_rounds(tx: Tx, one: Catch) -> Catch:
 def _changes(tx: Tx, one: Catch) -> dict[str, Any]:
     outcome, row = one.outcome, one.row
     again = one.look is not None or row.wanted > one.served
-    bundles = {new.supplement for new in outcome.deliveries}
+    bundled = bool(outcome.deliveries or outcome.settled)
+    state = "partial" if outcome.lacking else "complete"
     return {
         "which": row.id,
-        "new_state": "fetching" if again else "partial" if outcome.lacking else "complete",
-        "new_reason": storable(outcome.note) if one.closes else "",
+        "new_state": "fetching" if again else "held" if outcome.held else state,
+        "new_reason": storable(outcome.held or (outcome.note if one.closes else "")),
         "new_fetched": one.served,
         "new_version": outcome.version,
-        "new_supplements": (row.supplements if one.same else 0) + len(bundles),
+        "new_supplements": (row.supplements if one.same else 0) + bundled,
         "new_lacking": dump(outcome.lacking),
         "new_title": storable(outcome.title),
         "new_updated": tx.now,
@@ -160,7 +161,7 @@ def _insert_parts(tx: Tx, caught: Sequence[Catch]) -> None:
     rows: list[dict[str, Any]] = []
     for one in caught:
         outcome, signing_id = one.outcome, one.row.id
-        sent = {(each.kind, each.name): new.supplement for new in outcome.deliveries for each in new.parts}
+        sent = _sent(one)
         taken = 0
         if one.same and outcome.version:
             taken = _TAKEN.one(tx.driver, which=signing_id, of_version=outcome.version).parts
@@ -173,6 +174,16 @@ def _insert_parts(tx: Tx, caught: Sequence[Catch]) -> None:
             for position, each in enumerate(outcome.parts, taken)
         ]
     _INSERT_PARTS.run(tx.driver, rows)
+
+
+def _sent(one: Catch) -> dict[tuple[str, str], int]:
+    """Kind and name of what is handed on now, and the number of its bundle."""
+    outcome = one.outcome
+    number = one.row.supplements if one.same else 0
+    sent = {(each.kind, each.name): number for each in outcome.settled}
+    return sent | {
+        (each.kind, each.name): new.supplement for new in outcome.deliveries for each in new.members or new.parts
+    }
 
 
 def _part_row(
@@ -251,5 +262,6 @@ def _as_row(one: Catch, new: NewDelivery) -> DeliveryRow:
         manifest=new.manifest,
         manifest_path=new.manifest_path,
         missing=new.missing,
+        members=new.members,
         progress={},
     )

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from ..core.ids import digest, new_id, storable
-from ..core.types import DocumentRef, Listed, RawRequest, Stage, source_lane
+from ..core.outgoing import Listed
+from ..core.types import DocumentRef, RawRequest, Stage, source_lane
 from ..core.work import Look, Noted, Reconciled, Reconciliation
 from .accept import on_conflict_nothing
 from .codec import dump_ref, dump_request

@@ -15,8 +15,9 @@ from .. import __version__
 from ..core.asking import Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
 from ..core.lanes import LaneRow
-from ..core.ports import Pending
-from ..core.types import Job, Listed
+from ..core.outgoing import Listed
+from ..core.store import Pending
+from ..core.types import Job
 from ..core.work import (
     Accepted,
     Claims,

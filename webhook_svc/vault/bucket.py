@@ -13,8 +13,9 @@ from typing import IO, BinaryIO, Final, cast
 from urllib.parse import quote
 
 from ..core.errors import ArtifactLost, Retryable
+from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import ANSWER_LIMIT, Clock, Http
-from ..core.types import Answer, Artifact, Request, Upload
+from ..core.types import Artifact
 from ..signing.aws4 import NOTHING, sign
 from ..signing.bucket import checksum, error_code, stored_checksum
 from .address import BucketAddress

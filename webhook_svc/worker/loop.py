@@ -13,7 +13,7 @@ import structlog
 
 from ..core.errors import StoreUnavailable, WebhookError
 from ..core.ids import new_id
-from ..core.ports import Store
+from ..core.store import Store
 from ..core.types import Job, Stage
 from ..core.work import Wish
 from ..pipeline.run import Runner

@@ -13,7 +13,8 @@ from tests.plans import Plan, Watched, watched
 from webhook_svc.core.asking import Query
 from webhook_svc.core.ids import digest, new_id
 from webhook_svc.core.lanes import COUNTED
-from webhook_svc.core.types import DocumentRef, Listed, Meaning, Part, RawRequest, Receipt
+from webhook_svc.core.outgoing import Listed
+from webhook_svc.core.types import DocumentRef, Meaning, Part, RawRequest, Receipt
 from webhook_svc.core.work import (
     Again,
     Buried,

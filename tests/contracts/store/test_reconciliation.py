@@ -8,7 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from webhook_svc.core.asking import Query, ReplayOrder
-from webhook_svc.core.types import DocumentRef, Listed, Meaning, Stage
+from webhook_svc.core.outgoing import Listed
+from webhook_svc.core.types import DocumentRef, Meaning, Stage
 from webhook_svc.core.work import Buried, Delivered, Fetched, Listing, Look, Parsed, Reconciled
 from webhook_svc.store import reconcile
 from webhook_svc.store.sql import SqlStore

@@ -6,8 +6,9 @@ import pytest
 
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
 from webhook_svc.core.flow import EventTypes, Fates, failure, forgiving, object_in, quiet_object, segment, told, told_in
+from webhook_svc.core.outgoing import Answer, Lacking
 from webhook_svc.core.ports import Flow, Step
-from webhook_svc.core.types import CERTIFICATE, DOCUMENT, Answer, DocumentRef, Lacking, Meaning
+from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning
 
 FATES: Fates = {404: (Permanent, "gone"), 429: (Retryable, "too many"), 503: (NotReady, "being made")}
 TYPES = EventTypes(ready=("done",), changed=("again",), terminal=("declined",))

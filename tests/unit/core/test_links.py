@@ -7,8 +7,9 @@ import pytest
 
 from webhook_svc.core.errors import Permanent, Retryable
 from webhook_svc.core.links import address, pdf_name, save_beside, save_document, save_link, seconds_left, server_time
+from webhook_svc.core.outgoing import Answer, Call, Lacking, Request, Save
 from webhook_svc.core.ports import Flow, Step
-from webhook_svc.core.types import CERTIFICATE, DOCUMENT, Answer, Call, DocumentRef, Lacking, Request, Save
+from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef
 
 SAVED = Answer(status=200, sha256="0" * 64, size=9)
 DATE = {"date": "Fri, 03 Oct 2025 14:30:00 GMT"}

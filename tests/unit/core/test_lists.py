@@ -7,8 +7,9 @@ import pytest
 
 from webhook_svc.core.errors import Permanent, Retryable
 from webhook_svc.core.lists import Page, newest_first
+from webhook_svc.core.outgoing import Listed
 from webhook_svc.core.ports import Flow
-from webhook_svc.core.types import DocumentRef, Listed
+from webhook_svc.core.types import DocumentRef
 
 SIZE = 3
 

@@ -25,24 +25,9 @@ from webhook_svc.core.errors import (
     StoreUnavailable,
 )
 from webhook_svc.core.flow import token
+from webhook_svc.core.outgoing import Answer, Call, Inline, Lacking, Listed, Login, More, Request, Save, Token, Warn
 from webhook_svc.core.ports import Flow, Http, Provider, Scheme, Step, Steps
-from webhook_svc.core.types import (
-    Answer,
-    Artifact,
-    Call,
-    DocumentRef,
-    Inline,
-    Lacking,
-    Listed,
-    Login,
-    More,
-    RawRequest,
-    Request,
-    Save,
-    SourceEvent,
-    Token,
-    Warn,
-)
+from webhook_svc.core.types import Artifact, DocumentRef, RawRequest, SourceEvent
 from webhook_svc.core.work import Haul
 from webhook_svc.download.check import Check
 from webhook_svc.download.fetch import Fetcher
@@ -710,7 +695,8 @@ class Large(socketserver.StreamRequestHandler):
 FETCH_LARGE = """
 import resource, sys
 from pathlib import Path
-from webhook_svc.core.types import Artifact, DocumentRef, Request, Save
+from webhook_svc.core.outgoing import Request, Save
+from webhook_svc.core.types import Artifact, DocumentRef
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.http import HttpClient
 from webhook_svc.vault.local import LocalVault
@@ -737,7 +723,7 @@ print((peak() - before) // 1024, part.size)
 
 def test_memory_stays_level_while_a_large_document_passes(tmp_path: Path) -> None:
     with socketserver.TCPServer(("127.0.0.1", 0), Large) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         arguments = [sys.executable, "-c", FETCH_LARGE, str(tmp_path), str(server.server_address[1])]
         done = subprocess.run(arguments, capture_output=True, text=True, check=True)

@@ -18,7 +18,7 @@ from webhook_svc.core.errors import (
     UnknownSource,
     WrongMethod,
 )
-from webhook_svc.core.ports import Store
+from webhook_svc.core.store import Store
 from webhook_svc.core.types import RawRequest
 from webhook_svc.core.work import Accepted, NewEvent, RefusedCallback
 from webhook_svc.pipeline.ingest import HINTS_PER_SOURCE, REFUSED_PER_ADDRESS, Ingest, IngestLimits, judge, masked

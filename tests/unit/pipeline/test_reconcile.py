@@ -10,7 +10,8 @@ import pytest
 
 from webhook_svc.core.asking import Looked
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, Retryable, StoreUnavailable
-from webhook_svc.core.types import Call, DocumentRef, Listed, Request, Warn
+from webhook_svc.core.outgoing import Call, Listed, Request, Warn
+from webhook_svc.core.types import DocumentRef
 from webhook_svc.core.work import Noted
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.pipeline.parties import Parties, Source

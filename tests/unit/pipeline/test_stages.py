@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryable
+from webhook_svc.core.outgoing import Lacking
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
-from webhook_svc.core.types import DocumentRef, Job, Lacking, Meaning, Part, SourceEvent, Stage
+from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, SourceEvent, Stage
 from webhook_svc.core.work import Closed, Fetched, Haul, Outcome, Parsed, PartRow, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.stages import Stages

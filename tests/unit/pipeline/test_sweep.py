@@ -12,10 +12,11 @@ import pytest
 from webhook_svc.core.asking import Query, ReplayOrder
 from webhook_svc.core.errors import Retryable
 from webhook_svc.core.ids import digest, new_id
+from webhook_svc.core.outgoing import Inline
 from webhook_svc.core.ports import Progress, Sink
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.template import Template
-from webhook_svc.core.types import Delivery, DocumentRef, Inline, Meaning, RawRequest, Receipt, SourceEvent
+from webhook_svc.core.types import Delivery, DocumentRef, Meaning, RawRequest, Receipt, SourceEvent
 from webhook_svc.core.work import NewEvent, Wish
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.pipeline.parties import Parties, Source, Target

@@ -9,23 +9,10 @@ import pytest
 from werkzeug.test import Client
 
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Lacking, Listed, Login, Request, Save, Token
 from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import Secret, Url, build
-from webhook_svc.core.types import (
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Lacking,
-    Listed,
-    Login,
-    Meaning,
-    RawRequest,
-    Request,
-    Save,
-    Token,
-)
+from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning, RawRequest
 from webhook_svc.providers.esignon import Esignon, EsignonSettings
 from webhook_svc.simulators.esignon import EsignonSimulator
 

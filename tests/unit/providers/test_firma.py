@@ -10,20 +10,10 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import NotReady, Permanent, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Lacking, Request, Save, Warn
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.core.types import (
-    AUDIT,
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Lacking,
-    Request,
-    Save,
-    Warn,
-)
+from webhook_svc.core.types import AUDIT, CERTIFICATE, DOCUMENT, DocumentRef
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.firma import Firma, FirmaSettings
 from webhook_svc.vault.local import LocalVault

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import NotReady, Permanent, Problem, Retryable, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Lacking, Save
 from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import build
-from webhook_svc.core.types import Answer, Call, DocumentRef, Lacking, RawRequest, Save
+from webhook_svc.core.types import DocumentRef, RawRequest
 from webhook_svc.providers.generic import Generic, GenericSettings
 
 BASE = "https://api.example.test/v1"

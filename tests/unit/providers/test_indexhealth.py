@@ -27,23 +27,11 @@ from webhook_svc.core.errors import (
     Unlikely,
     WebhookError,
 )
+from webhook_svc.core.outgoing import Answer, Call, Listed, Login, Request, Save, Token
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step, Steps
 from webhook_svc.core.registry import guide_of
 from webhook_svc.core.settings import Secret, Url, build
-from webhook_svc.core.types import (
-    CERTIFICATE,
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Login,
-    Part,
-    RawRequest,
-    Request,
-    Save,
-    Token,
-)
+from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef, Part, RawRequest
 from webhook_svc.core.work import Haul
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.indexhealth import Events, IndexHealth, IndexHealthSettings, User

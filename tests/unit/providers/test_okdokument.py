@@ -9,21 +9,10 @@ import pytest
 from werkzeug.test import Client
 
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import AlsoRound, Answer, Call, Listed, Save, Warn
 from webhook_svc.core.ports import Step, Steps
 from webhook_svc.core.settings import Secret, Url, build
-from webhook_svc.core.types import (
-    CERTIFICATE,
-    DOCUMENT,
-    AlsoRound,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Meaning,
-    RawRequest,
-    Save,
-    Warn,
-)
+from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning, RawRequest
 from webhook_svc.providers.okdokument import Events, Okdokument, OkdokumentSettings
 from webhook_svc.simulators.okdokument import OkdokumentSimulator
 

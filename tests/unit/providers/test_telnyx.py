@@ -13,20 +13,10 @@ import pytest
 from werkzeug.test import Client
 
 from webhook_svc.core.errors import DocumentCheckFailed, Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Listed, More, Request, Save, Warn
 from webhook_svc.core.ports import ANSWER_LIMIT, Http, Step, Steps
 from webhook_svc.core.settings import Secret, Url, build
-from webhook_svc.core.types import (
-    DOCUMENT,
-    Answer,
-    Call,
-    DocumentRef,
-    Listed,
-    Meaning,
-    More,
-    Request,
-    Save,
-    Warn,
-)
+from webhook_svc.core.types import DOCUMENT, DocumentRef, Meaning
 from webhook_svc.download.fetch import Fetcher
 from webhook_svc.providers.telnyx import Events, Telnyx, TelnyxSettings
 from webhook_svc.simulators.telnyx import TelnyxSimulator

@@ -10,8 +10,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from webhook_svc.core.outgoing import Request, Upload
 from webhook_svc.core.settings import Secret
-from webhook_svc.core.types import Request, Upload
 from webhook_svc.signing.aws4 import Aws4Key, sign
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

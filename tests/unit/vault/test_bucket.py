@@ -13,7 +13,8 @@ from xml.sax.saxutils import escape
 import pytest
 
 from webhook_svc.core.errors import ArtifactLost, Permanent, Retryable
-from webhook_svc.core.types import Answer, Artifact, Request, Upload
+from webhook_svc.core.outgoing import Answer, Request, Upload
+from webhook_svc.core.types import Artifact
 from webhook_svc.vault.address import read_address
 from webhook_svc.vault.bucket import BucketVault
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from webhook_svc.core import tokens as module
 from webhook_svc.core.errors import Permanent, Retryable, WebhookError
-from webhook_svc.core.types import Token
-from webhook_svc.download import tokens as module
-from webhook_svc.download.tokens import REFUSED_FOR, Tokens
+from webhook_svc.core.outgoing import Token
+from webhook_svc.core.tokens import REFUSED_FOR, Tokens
 
 LONG = 30.0
 """Seconds after which a thread that hangs fails its test."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from ..core.errors import Permanent
-from ..core.ports import Clock
-from ..core.types import Token
+from .errors import Permanent
+from .outgoing import Token
+from .ports import Clock
 
 REFUSED_FOR: Final = 60.0
 """Seconds before a login that was refused for good is tried again: a hundred waiting jobs must not lock the account."""

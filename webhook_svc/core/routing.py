@@ -1,0 +1,88 @@
+"""Which sinks a signing goes to: routes, read in order, whose conditions it meets; else the sinks of its source."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import translate
+from functools import lru_cache
+from typing import Final
+
+from .settings import setting
+from .types import EMPTY
+
+SIGNER: Final = "signer"
+"""The name in a source's `meta` that `signer` conditions look at."""
+
+_LONGEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A signing meets it where every condition that is given holds; one of several patterns is enough."""
+
+    sinks: tuple[str, ...] = setting("where a signing goes that meets every condition")
+    name: str = setting("what it is called in `check`; unset: its number", "")
+    source: tuple[str, ...] = setting("patterns (*, ?, [abc]) of the source's name", ())
+    type: tuple[str, ...] = setting("patterns of the event's type", ())
+    title: tuple[str, ...] = setting("patterns of the document's name; upper and lower case are one", ())
+    signer: tuple[str, ...] = setting("patterns of a signer; the source's meta.signer says where signers stand", ())
+    meta: Mapping[str, str] = setting("a pattern for each value that the source's `meta` names", factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.sinks or len(set(self.sinks)) < len(self.sinks):
+            raise ValueError("at least one sink, each once")
+        patterns = (*self.source, *self.type, *self.title, *self.signer, *self.meta.values())
+        if any(not one or len(one) > _LONGEST for one in patterns):
+            raise ValueError(f"patterns of 1 to {_LONGEST} characters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What routes look at. `meta` has all values of each name; "type" of an event that reconciliation made is
+    "listed"."""
+
+    source: str
+    type: str = ""
+    title: str = ""
+    meta: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EMPTY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routed:
+    """The sinks in the order they were named, and the names of the routes that chose them (none: the source did)."""
+
+    sinks: tuple[str, ...]
+    routes: tuple[str, ...] = ()
+
+
+def routed(routes: Sequence[Route], facts: Facts, default: Iterable[str]) -> Routed:
+    """All routes that are met choose together; `default` is asked only where none is."""
+    met = [(route, name_of(route, number)) for number, route in enumerate(routes, 1) if meets(route, facts)]
+    if not met:
+        return Routed(sinks=tuple(default))
+    sinks = dict.fromkeys(sink for route, _ in met for sink in route.sinks)
+    return Routed(sinks=tuple(sinks), routes=tuple(name for _, name in met))
+
+
+def meets(route: Route, facts: Facts) -> bool:
+    conditions = [
+        (route.source, (facts.source,)),
+        (route.type, (facts.type,)),
+        (route.title, (facts.title,)),
+        (route.signer, facts.meta.get(SIGNER, ())),
+        *(((pattern,), facts.meta.get(name, ())) for name, pattern in route.meta.items()),
+    ]
+    return all(_one_fits(patterns, values) for patterns, values in conditions if patterns)
+
+
+def name_of(route: Route, number: int) -> str:
+    return route.name or f"route {number}"
+
+
+def _one_fits(patterns: Iterable[str], values: Iterable[str]) -> bool:
+    return any(_compiled(pattern).fullmatch(value) for pattern in patterns for value in values)
+
+
+@lru_cache(maxsize=1000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(translate(pattern), re.IGNORECASE)
