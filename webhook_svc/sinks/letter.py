@@ -3,7 +3,7 @@
 import hashlib
 import re
 from base64 import encodebytes
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -14,17 +14,16 @@ from io import BytesIO
 from typing import BinaryIO, Final
 
 from ..core.errors import ArtifactLost
-from ..core.ids import digest, storable
+from ..core.ids import digest
 from ..core.settings import setting
-from ..core.template import Field, Template
 from ..core.types import Delivery, Part
 from ..files import CHUNK
+from .wording import FIELDS, filled, judge, listed, one_line, values
 
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _MEDIA_TYPE: Final = re.compile(r"(application|image|text)/([\w.+-]+)", re.ASCII)
 _LINE: Final = 57
 """Bytes that Base64 turns into a line of 76 characters."""
-_PLAIN: Final = ("source", "document", "round", "version", "title", "completed", "sink", "delivery", "count", "missing")
 _TEXT: Final = """\
 {title} is signed and complete.
 
@@ -49,9 +48,9 @@ class LetterSettings:
             raise ValueError("between 1 and 100 recipients")
         for text in (self.from_, *self.to, *self.cc):
             address(text)
-        _judge(self.location, _PLAIN)
-        _judge(self.subject, (*_PLAIN, "location"))
-        _judge(self.text, (*_PLAIN, "location", "files"))
+        judge(self.location)
+        judge(self.subject, (*FIELDS, "location"))
+        judge(self.text, (*FIELDS, "location", "files"))
 
     def recipients(self) -> list[str]:
         """Each once, without its name."""
@@ -80,61 +79,27 @@ def compose(settings: LetterSettings, delivery: Delivery, *, date: float, attach
     message["To"] = [address(one) for one in settings.to]
     if settings.cc:
         message["Cc"] = [address(one) for one in settings.cc]
-    values = _values(settings, delivery, attached=attached)
-    message["Subject"] = _one_line(_filled(settings.subject, delivery, values))
+    known = _values(settings, delivery, attached=attached)
+    message["Subject"] = one_line(filled(settings.subject, delivery, known))
     message["Date"] = format_datetime(datetime.fromtimestamp(date, UTC))
     message["Message-ID"] = message_id(settings, delivery)
     message["Auto-Submitted"] = "auto-generated"
     silent = not attached and "{files}" not in settings.text
-    message.set_content(_filled(settings.text, delivery, values) + (f"\n\n{values['files']}" if silent else ""))
+    message.set_content(filled(settings.text, delivery, known) + (f"\n\n{known['files']}" if silent else ""))
     return _with_files(message, delivery) if attached else message.as_bytes()
 
 
-def _judge(template: str, known: tuple[str, ...]) -> None:
-    for wanted in Template.parse(template).fields:
-        if wanted.name not in known:
-            raise ValueError(f"template fields among {', '.join(known)}; found {wanted}")
-
-
 def _values(settings: LetterSettings, delivery: Delivery, *, attached: bool) -> dict[str, str]:
-    foreign = {
-        "source": delivery.source,
-        "document": delivery.document,
-        "round": delivery.round,
-        "version": str(delivery.version),
-        "title": delivery.title or delivery.document,
-        "sink": delivery.sink,
-        "delivery": delivery.id,
-        "count": str(len(delivery.files)),
-        "missing": ", ".join(delivery.missing),
-    }
-    values = {name: storable(value) for name, value in foreign.items()}
-    values["location"] = _filled(settings.location, delivery, values)
-    values["files"] = _listed(delivery, values["location"], attached=attached)
-    return values
+    known = values(delivery)
+    known["location"] = filled(settings.location, delivery, known)
+    known["files"] = _listed(delivery, known["location"], attached=attached)
+    return known
 
 
 def _listed(delivery: Delivery, location: str, *, attached: bool) -> str:
     where = f" They are at {location}" if location else ""
     head = "Attached:" if attached else f"Too large to attach.{where}"
-    lines = (f"- {one.part.name} ({one.part.size} bytes, SHA-256 {one.part.sha256})" for one in delivery.files)
-    return "\n".join((head, *lines))
-
-
-def _filled(template: str, delivery: Delivery, values: Mapping[str, str]) -> str:
-    def value(wanted: Field) -> str:
-        return _moment(delivery.completed, wanted.detail) if wanted.name == "completed" else values[wanted.name]
-
-    return Template.parse(template).render(value)
-
-
-def _moment(when: float | None, form: str) -> str:
-    return datetime.fromtimestamp(when, UTC).strftime(form or "%Y-%m-%d %H:%M UTC") if when is not None else ""
-
-
-def _one_line(text: str) -> str:
-    """A line break in a header would begin another header."""
-    return storable("".join(one if one.isprintable() else " " for one in " ".join(text.split())), 250)
+    return f"{head}\n{listed(delivery)}"
 
 
 def _with_files(message: EmailMessage, delivery: Delivery) -> bytes:
