@@ -8,5 +8,6 @@ SINKS = Registry(
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
+        "webhook": Entry(target="webhook_svc.sinks.webhook:Webhook"),
     },
 )
