@@ -24,12 +24,19 @@ class Bearer:
 
     def call(self, request: Request) -> Answer:
         """The answer; after a 401 that of the same request with a new token. Its body can be opened again."""
+        return self._asked(request, self._http.call)
+
+    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
+        """The same for a body that is streamed: of a refused request nothing gets `into` it."""
+        return self._asked(request, lambda sent: self._http.save(sent, into, limit=limit))
+
+    def _asked(self, request: Request, ask: Callable[[Request], Answer]) -> Answer:
         token = self._tokens.get("", self._login)
-        answer = self._http.call(_with(request, token))
+        answer = ask(_with(request, token))
         if answer.status != 401:
             return answer
         self._tokens.drop("", token)
-        return self._http.call(_with(request, self._tokens.get("", self._login)))
+        return ask(_with(request, self._tokens.get("", self._login)))
 
 
 def by_form(http: Http, url: str, form: Mapping[str, str]) -> Token:

@@ -1,0 +1,280 @@
+"""What is special about SharePoint: sessions, its hash, its names, and where a drive is found."""
+
+from base64 import b64decode
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.settings import Secret
+from webhook_svc.sinks.quickxor import QuickXor
+from webhook_svc.sinks.sharepoint import SharePoint, SharePointSettings
+
+from .rigs.front import Fault
+
+on_sharepoint = pytest.mark.parametrize("rig", ["sharepoint"], indirect=True)
+
+STEP = 320 * 1024
+PATH = "contracts/doc-1/deed.pdf"
+LARGE = bytes(range(251)) * 4000  # a little more than three pieces
+
+
+in_pieces = pytest.mark.usefixtures("small_pieces")
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SharePoint, "at_once", STEP)
+    monkeypatch.setattr(SharePoint, "piece", STEP)
+
+
+def lost() -> None:
+    raise ClaimLost
+
+
+# --- the hash -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("Sg==", "SgAAAAAAAAAAAAAAAQAAAAAAAAA="),
+        ("/aNzzCFPS/A=", "/RjFHJgRgicsAR4ACAAAAAAAAAA="),
+        ("2fuxhBJXtpWFe8dOfdGeHw==", "O9tHLAghgSvYohKFyMMxnNCHaHg="),
+        ("N9abi3qy/mC1THZuVLHPpx7SgwtLOA==", "1KTYttCBEen8Hwy1doId3ECFWDw="),
+    ],
+)
+def test_the_hash_agrees_with_published_vectors(content: str, expected: str) -> None:
+    ours = QuickXor()
+    ours.update(b64decode(content))
+    assert expected == ours.base64()
+
+
+@pytest.mark.parametrize("size", [1, 159, 160, 161, 7777])
+def test_the_hash_is_the_same_however_the_bytes_come(size: int) -> None:
+    whole, pieces = QuickXor(), QuickXor()
+    whole.update(LARGE[:20_000])
+    for start in range(0, 20_000, size):
+        pieces.update(LARGE[start : min(start + size, 20_000)])
+    assert whole.base64() == pieces.base64()
+
+
+# --- large files --------------------------------------------------------------------------------------------------
+
+
+@on_sharepoint
+@in_pieces
+@pytest.mark.parametrize("size", [STEP + 1, 2 * STEP, len(LARGE)], ids=["a byte more", "even", "odd"])
+def test_a_large_file_goes_in_pieces(rig: Any, bundle: Any, progress: Any, size: int) -> None:
+    sent = bundle(files={PATH: LARGE[:size]})
+    receipt = rig.sink.deliver(sent.delivery(), progress)
+    assert rig.expected(sent) == rig.visible()
+    assert -(-size // STEP) == len([target for method, target in rig.front.seen if target.startswith("/up/")])
+    assert "quickXorHash of the stored file" == receipt.proof
+
+
+@on_sharepoint
+@in_pieces
+def test_a_session_is_cancelled_where_the_claim_is_lost(rig: Any, bundle: Any, progress: Any) -> None:
+    with pytest.raises(ClaimLost):
+        rig.sink.deliver(bundle(files={PATH: LARGE}, still_ours=lost).delivery(), progress)
+    assert ({}, {}, 1) == (rig.visible(), rig.drive.sessions, rig.drive.cancelled)
+
+
+@on_sharepoint
+@in_pieces
+def test_a_session_is_cancelled_where_our_copy_is_damaged(rig: Any, bundle: Any, progress: Any) -> None:
+    with pytest.raises(ArtifactLost):
+        rig.sink.deliver(bundle(files={PATH: LARGE}, lost={"deed.pdf": len(LARGE)}).delivery(), progress)
+    assert ({}, {}, 1) == (rig.visible(), rig.drive.sessions, rig.drive.cancelled)
+
+
+@on_sharepoint
+@in_pieces
+def test_a_session_that_is_gone_begins_anew_with_the_next_try(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.drive.lasts = 2
+    with pytest.raises(Retryable, match="session is gone"):
+        rig.sink.deliver(bundle(files={PATH: LARGE}).delivery(), progress)
+    assert {} == rig.visible()
+    rig.drive.lasts = 1000
+    assert not rig.again().deliver(bundle(files={PATH: LARGE}).delivery(), progress).found
+    assert rig.expected(bundle(files={PATH: LARGE})) == rig.visible()
+
+
+@on_sharepoint
+@in_pieces
+def test_trouble_at_any_request_of_a_session_leaves_one_effect(rig: Any, bundle: Any, progress: Any) -> None:
+    for number in range(9):
+        sent = bundle(files={f"{number}/deed.pdf": LARGE}, manifest_path=f"{number}/m.json")
+        rig.front.meet(Fault(status=500, passes=True), at=number)
+        with pytest.raises(Retryable):
+            rig.again().deliver(sent.delivery(), progress)
+        rig.front.forget()
+        rig.again().deliver(sent.delivery(), progress)
+        assert rig.expected(sent).items() <= rig.visible().items()
+
+
+@on_sharepoint
+@in_pieces
+@pytest.mark.parametrize("large", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])
+def test_a_file_that_appears_during_the_upload_is_never_replaced(
+    rig: Any, bundle: Any, progress: Any, large: bool, same: bool
+) -> None:
+    content = LARGE if large else b"%PDF-1.7"
+    theirs = content if same else b"another contract"
+    rig.drive.races = {PATH: theirs}
+    if same:
+        rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
+    else:
+        with pytest.raises(Conflict):
+            rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
+    assert theirs == rig.visible()[PATH]
+    assert {} == rig.drive.sessions
+
+
+# --- what is answered ---------------------------------------------------------------------------------------------
+
+
+@on_sharepoint
+@pytest.mark.parametrize(
+    ("fault", "fate", "said"),
+    [
+        (Fault(status=400, body=b'{"error":{"code":"invalidRequest"}}'), Permanent, "400 invalidRequest"),
+        (Fault(status=403, body=b'{"error":{"code":"accessDenied"}}'), Retryable, "403 accessDenied"),
+        (Fault(status=403, body=b'{"error":{"code":"quotaLimitReached"}}'), Retryable, "quotaLimitReached"),
+        (Fault(status=404, body=b'{"error":{"code":"itemNotFound"}}'), Retryable, "folder"),
+        (Fault(status=409, body=b'{"error":{"code":"resourceModified"}}'), Retryable, "cannot be seen"),
+        (Fault(status=413), Permanent, "413"),
+        (Fault(status=423, body=b'{"error":{"code":"resourceLocked"}}'), Retryable, "423 resourceLocked"),
+        (Fault(status=429, headers={"Retry-After": "17"}), Retryable, "rate limit"),
+        (Fault(status=503, headers={"Retry-After": "17"}), Retryable, "503"),
+        (Fault(status=507, body=b'{"error":{"code":"insufficientStorage"}}'), Retryable, "no space"),
+        (Fault(status=509), Retryable, "509"),
+    ],
+    ids=lambda value: f"{value.status} {value.body.decode()[:40]}" if isinstance(value, Fault) else None,
+)
+def test_the_answer_to_an_upload_decides_the_fate(
+    rig: Any, bundle: Any, progress: Any, fault: Fault, fate: type[WebhookError], said: str
+) -> None:
+    rig.plant("contracts/doc-0/x.pdf", b"")
+    rig.sink.check()
+    rig.front.meet(fault, at=2)
+    with pytest.raises(fate, match=said) as caught:
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert (17 if "Retry-After" in fault.headers else None) == getattr(caught.value, "after", None)
+    assert ["GET", "POST", "PUT"] == [method for method, _ in rig.front.seen][:3]
+    assert {"contracts/doc-0/x.pdf"} == set(rig.visible())
+
+
+@on_sharepoint
+def test_a_full_drive_is_tried_again(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.drive.space = 5
+    with pytest.raises(Retryable, match="507 insufficientStorage"):
+        rig.sink.deliver(bundle().delivery(), progress)
+
+
+@on_sharepoint
+def test_a_token_that_is_refused_is_renewed_once(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.sink.check()
+    rig.front.meet(Fault(status=401), at=0)
+    rig.sink.deliver(bundle().delivery(), progress)
+    assert 1 == len([target for _, target in rig.front.seen if "oauth2" in target])
+    assert rig.expected(bundle()) == rig.visible()
+
+
+@on_sharepoint
+def test_a_file_that_cannot_be_seen_yet_is_no_receipt(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.plant("contracts/doc-1/other.pdf", b"")
+    rig.drive.unseen = 1
+    with pytest.raises(Retryable, match="cannot be seen"):
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert not rig.again().deliver(bundle().delivery(), progress).found
+
+
+@on_sharepoint
+def test_a_file_without_a_hash_is_read_back(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.drive.hashes = False
+    assert "read back and hashed" == rig.sink.deliver(bundle().delivery(), progress).proof
+    rig.drive.files[PATH] = rig.drive.files[PATH][::-1]
+    with pytest.raises(Conflict):
+        rig.again().deliver(bundle().delivery(), progress)
+
+
+# --- names and places ---------------------------------------------------------------------------------------------
+
+
+@on_sharepoint
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        ("forms/deed.pdf", "_forms/deed.pdf"),
+        ("a/forms/deed.pdf", "a/forms/deed.pdf"),
+        ("forms", "forms"),
+        ("~drafts/~$deed.pdf", "_~drafts/_~$deed.pdf"),
+        ("a. /x ./ deed.pdf.", "a/x/deed.pdf"),
+        ("CON/lpt1.txt", "_CON/_lpt1.txt"),
+        (".lock", "_.lock"),
+        ("x/Desktop.ini", "x/_Desktop.ini"),
+        ("my_vti_x.pdf", "my_vti-x.pdf"),
+        ('a"*:<>?|\\b.pdf', "a________b.pdf"),
+        (" . ", "_"),
+    ],
+)
+def test_names_that_the_service_refuses_become_others(
+    rig: Any, bundle: Any, progress: Any, path: str, stored: str
+) -> None:
+    rig.make(folder="").deliver(bundle(files={path: b"%PDF"}).delivery(), progress)
+    assert b"%PDF" == rig.visible()[stored]
+
+
+@on_sharepoint
+def test_names_that_differ_in_case_alone_meet(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.plant("Contracts/DOC-1/Deed.pdf", b"another contract")
+    with pytest.raises(Conflict):
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert {"Contracts/DOC-1/Deed.pdf": b"another contract"} == rig.visible()
+
+
+@on_sharepoint
+def test_the_folder_stands_before_every_name(rig: Any, bundle: Any, progress: Any) -> None:
+    receipt = rig.make(folder="/Signed contracts/all/").deliver(bundle().delivery(), progress)
+    assert {f"Signed contracts/all/{path}" for path in rig.expected(bundle())} == set(rig.visible())
+    assert receipt.location == f"{rig.drive.id}: Signed contracts/all/{PATH}"
+
+
+@on_sharepoint
+@pytest.mark.parametrize("library", ["", "Contracts"])
+def test_a_drive_is_found_by_its_site(rig: Any, bundle: Any, progress: Any, library: str) -> None:
+    sink = rig.make(site=f"acme.sharepoint.com/sites/{rig.drive.id}/", library=library)
+    assert "takes our credentials" in sink.check()
+    sink.deliver(bundle().delivery(), progress)
+    assert rig.expected(bundle()) == rig.visible()
+
+
+@on_sharepoint
+def test_a_drive_is_found_by_its_owner(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.make(user=f"{rig.drive.id}@acme.example").deliver(bundle().delivery(), progress)
+    assert rig.expected(bundle()) == rig.visible()
+
+
+@on_sharepoint
+@pytest.mark.parametrize("place", [{"library": "Letters"}, {"site": "acme.sharepoint.com/sites/nowhere"}])
+def test_a_place_that_is_not_there_is_given_up(rig: Any, place: dict[str, str]) -> None:
+    with pytest.raises(Permanent, match="looking for the drive"):
+        rig.make(**{"site": f"acme.sharepoint.com/sites/{rig.drive.id}", **place}).check()
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ({}, "one of site, user and drive"),
+        ({"site": "a.example/s", "drive": "b!x"}, "one of site, user and drive"),
+        ({"site": "https://a.example/s"}, "without https://"),
+        ({"drive": "b!x", "library": "Contracts"}, "a site with the library"),
+    ],
+)
+def test_a_place_is_named_once(place: dict[str, str], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        SharePointSettings(tenant="t", client_id="c", client_secret=Secret("s"), **place)  # type: ignore[arg-type]

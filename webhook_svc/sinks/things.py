@@ -1,0 +1,90 @@
+"""What a delivery leaves at a store: its files and, last, the manifest that describes them."""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, Final
+
+from ..core.types import Delivery, Receipt
+from ..files import CHUNK
+
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """One file to be. `path` has segments that the store takes, `sha256` is hex."""
+
+    path: str
+    sha256: str
+    size: int
+    content_type: str
+    open: Callable[[], BinaryIO]
+
+    @property
+    def folder(self) -> str:
+        """ "" where it lies at the top."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def feed(self, into: Callable[[bytes], object]) -> None:
+        """Its bytes, to the end: ArtifactLost where they are not those of `sha256`."""
+        with self.open() as stream:
+            while chunk := stream.read(CHUNK):
+                into(chunk)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A thing as it stands at the store. `id` is the store's own."""
+
+    id: str
+    proof: str
+    found: bool
+
+
+def things(delivery: Delivery, place: Callable[[str], str], *, manifest: bool) -> Iterator[Thing]:
+    """In the order in which they are stored. `place` makes a rendered path one that the store takes."""
+    for placed in delivery.files:
+        part = placed.part
+        yield Thing(
+            path=place(placed.path),
+            sha256=part.sha256,
+            size=part.size,
+            content_type=part.content_type if _MEDIA_TYPE.fullmatch(part.content_type) else "application/octet-stream",
+            open=partial(delivery.open, part),
+        )
+    if manifest:
+        yield Thing(
+            path=place(delivery.manifest_path),
+            sha256=hashlib.sha256(delivery.manifest).hexdigest(),
+            size=len(delivery.manifest),
+            content_type="application/json",
+            open=partial(io.BytesIO, delivery.manifest),
+        )
+
+
+def receipt(location: str, sent: Sequence[Thing], stored: Sequence[Stored]) -> Receipt:
+    details: dict[str, Any] = {
+        "paths": [thing.path for thing in sent],
+        "ids": [one.id for one in stored],
+        "sha256": [thing.sha256 for thing in sent],
+        "bytes": sum(thing.size for thing in sent),
+    }
+    return Receipt(
+        location=location,
+        proof=", ".join(sorted({one.proof for one in stored})),
+        found=all(one.found for one in stored),
+        details=details,
+    )
+
+
+def joined(*parts: str) -> str:
+    """A path without slashes at its ends and without empty parts."""
+    return "/".join(filter(None, (part.strip("/") for part in parts)))
