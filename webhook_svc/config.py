@@ -4,7 +4,7 @@ import dataclasses
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from .core.errors import ConfigError, Problem
 from .core.expand import expand
+from .core.oddities import warnings
 from .core.pathname import path_template
 from .core.ports import Provider, Sink
 from .core.registry import Registry
 from .core.retry import RetryPolicy
-from .core.routing import SIGNER, Facts, Route, meets, name_of
+from .core.routing import Route
 from .core.sections import (
     Config,
     HttpSettings,
@@ -93,7 +94,7 @@ def load(
         problems.append(_store_on_a_dyno(file))
     if problems:
         raise ConfigError([_blame(problem, file, written) for problem in dict.fromkeys(problems)])
-    return dataclasses.replace(config, warnings=tuple(_warnings(config, environ))) if only is None else config
+    return dataclasses.replace(config, warnings=tuple(warnings(config, environ))) if only is None else config
 
 
 def _text(environ: Mapping[str, str], path: Path | None, problems: list[Problem]) -> tuple[str, str]:
@@ -171,36 +172,6 @@ def _store_on_a_dyno(file: str) -> Problem:
         found="SQLite on a dyno: that disk does not last",
         expected="a Postgres address, which the platform's database add-on puts into DATABASE_URL",
     )
-
-
-def _warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
-    if not config.sources:
-        yield "no source configured: every callback is answered with 404"
-    for source in config.sources.values():
-        if not source.sinks and not config.routes:
-            yield f"source {source.name} has no sinks: its documents are fetched and go nowhere"
-    lists = [*(one.sinks for one in config.sources.values()), *(one.sinks for one in config.routes)]
-    used = {sink for sinks in lists for sink in sinks}
-    for sink in sorted(set(config.sinks) - used):
-        yield f"sink {sink} is named by no source and no route"
-    yield from _routes_that_never_fit(config)
-    if environ.get("DYNO"):
-        for name in (name for name, sink in config.sinks.items() if sink.kind == "folder"):
-            yield f"sink {name} writes to a disk that does not last: after a restart its documents are gone"
-    if environ.get("DYNO") and not config.vault.url:
-        yield "the vault is on a disk that does not last: after a restart documents are fetched again"
-
-
-def _routes_that_never_fit(config: Config) -> Iterator[str]:
-    for number, route in enumerate(config.routes, 1):
-        any_of_it = Route(sinks=route.sinks, source=route.source)
-        matching = [one for one in config.sources.values() if meets(any_of_it, Facts(source=one.name))]
-        wanted = {*route.meta, *([SIGNER] if route.signer else [])}
-        named = {name for source in matching for name in source.meta}
-        if not matching:
-            yield f"{name_of(route, number)} fits no source"
-        for name in sorted(wanted - named):
-            yield f"{name_of(route, number)} asks for meta.{name}, which no source that it fits names"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from webhook_svc.config import Kinds, load
 from webhook_svc.core.errors import ConfigError
 from webhook_svc.core.ports import Provider, Scheme, Sink
 from webhook_svc.core.registry import Entry, Registry
+from webhook_svc.core.routing import Route
 from webhook_svc.core.sections import Config
 from webhook_svc.core.settings import Secret, setting
 from webhook_svc.core.template import Template
@@ -400,6 +401,60 @@ def test_what_goes_nowhere_or_is_never_used_is_a_warning() -> None:
         "source a has no sinks: its documents are fetched and go nowhere",
         "sink b is named by no source and no route",
     ) == loaded(source("[sinks.b]\nkind = 'shelf'\npath = 'x'")).warnings
+
+
+ROUTED = source(
+    "sinks = ['b']\n[sources.a.meta]\ncustomer = '/data/customer'\n[sinks.b]\nkind = 'shelf'\npath = 'x'\n"
+    "[[routes]]\nname = 'leases'\n%s\nsinks = ['b']"
+)
+
+
+def test_a_route_becomes_a_value() -> None:
+    built = loaded(ROUTED % "title = ['lease*']\nmeta = { customer = 'ACME*' }")
+    assert (Route(sinks=("b",), name="leases", title=("lease*",), meta={"customer": "ACME*"}),) == built.routes
+    assert () == built.warnings
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        ("sinks = ['bb']", "routes[0].sinks[0]: found the unknown sink 'bb', expected 'b'"),
+        ("sinks = []", "at least one sink"),
+        ("titel = ['x']", "routes[0].titel"),
+        ("title = 'x'", "routes[0].title"),
+        ("title = ['']", "patterns of 1 to 200 characters"),
+    ],
+)
+def test_a_route_that_cannot_be_meant_is_refused(route: str, problem: str) -> None:
+    text = (ROUTED % route).rpartition("\nsinks")[0] if route.startswith("sinks") else ROUTED % route
+    assert any(problem in told for told in wrong(text))
+
+
+def test_routes_that_are_no_tables_are_refused() -> None:
+    assert any("routes: found something else" in told for told in wrong("routes = 'x'"))
+    assert any("routes[0]: found a value" in told for told in wrong("routes = [1]"))
+
+
+@pytest.mark.parametrize(
+    ("route", "warning"),
+    [
+        ("source = ['b*']", "leases fits no source"),
+        ("meta = { order = '*' }", "leases asks for meta.order, which no source that it fits names"),
+        ("signer = ['*@x']", "leases asks for meta.signer, which no source that it fits names"),
+    ],
+)
+def test_a_route_that_is_never_met_is_a_warning(route: str, warning: str) -> None:
+    assert warning in loaded(ROUTED % route).warnings
+
+
+def test_a_name_with_a_value_that_nobody_brings_is_a_warning() -> None:
+    text = (ROUTED % "").replace("path = 'x'", "path = 'x'\nname = '{meta.order}/{document}'")
+    assert ("sink b: {meta.order} is always 'none', for no source names it in its meta",) == loaded(text).warnings
+
+
+@pytest.mark.parametrize("meta", ["customer = 'data/customer'", "'a b' = '/x'", "customer = ''"])
+def test_meta_that_cannot_be_looked_up_is_refused(meta: str) -> None:
+    assert any("in meta" in told for told in wrong(source(f"[sources.a.meta]\n{meta}")))
 
 
 def test_a_dry_run_needs_only_the_values_of_its_source() -> None:

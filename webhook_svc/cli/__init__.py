@@ -3,6 +3,7 @@
 import click
 
 from .. import __version__
+from .checking import check
 from .deciding import replay
 from .frame import Commands
 from .lanes import lanes
@@ -10,7 +11,7 @@ from .looking import dead, deliveries, event, events
 from .plugins import providers, sinks
 from .proving import prove
 from .reconciling import reconcile
-from .running import check, demo, migrate, up, worker
+from .running import demo, migrate, up, worker
 from .trying import gen_secret, simulate, verify
 
 

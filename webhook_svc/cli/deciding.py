@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import click
 
-from ..core.asking import Query, Replayed, ReplayOrder, pages
+from ..core.asking import Backfill, Query, Replayed, ReplayOrder, pages
 from .frame import as_json, fail, opened
+from .moments import since_when
 from .printing import echo_json, plain, table
 
 PAGE = 100
@@ -17,6 +18,13 @@ PAGE = 100
 @click.option("--all-dead", is_flag=True, help="Every dead letter, instead of ids.")
 @click.option("--source", default="", help="With --all-dead: only of this source.")
 @click.option("--sink", default="", help="With --all-dead: only for this sink.")
+@click.option("--to", metavar="SINK", default="", help="Hand on to this sink what was fetched before it was there.")
+@click.option(
+    "--since",
+    metavar="TIME",
+    callback=since_when,
+    help="With --to: from then on (2026-11-01, 12h, 3d).",
+)
 @click.option("--release", is_flag=True, help="Let go what was held for a decision.")
 @click.option("--again", is_flag=True, help="Repeat finished work; needs --reason.")
 @click.option("--reason", default="", help="Why, written beside each.")
@@ -27,6 +35,8 @@ def replay(
     all_dead: bool,
     source: str,
     sink: str,
+    to: str,
+    since: float | None,
     release: bool,
     again: bool,
     reason: str,
@@ -36,30 +46,60 @@ def replay(
     """Bring stopped work back to life.
 
     Given up: tried again. Held: let go with --release. Finished: repeated with --again.
-    Exit code 1 if anything was left alone.
+    A sink that was added later is given with --to what today's routes would send it. Exit code 1 if anything was left
+    alone.
 
     \b
     Example:
       webhook-svc replay --all-dead --sink archive --dry-run
+      webhook-svc replay --to archive --since 90d
     """
+    if to:
+        if ids or all_dead or sink or release or again or since is None:
+            raise click.UsageError("--to SINK goes with --since TIME, and with --source and --dry-run if wished")
+        order = Backfill(sink=to, since=since, source=source, dry_run=dry_run)
+        _tell(_handed_on(order), as_json, "nothing is lacking there")
+        return
     if bool(ids) == all_dead:
-        raise click.UsageError("name ids, or say --all-dead")
+        raise click.UsageError("name ids, or say --all-dead, or --to SINK")
     if (source or sink) and not all_dead:
         raise click.UsageError("--source and --sink belong to --all-dead")
+    if since is not None:
+        raise click.UsageError("--since belongs to --to")
     if again and (all_dead or not reason.strip()):
         raise click.UsageError("--again repeats finished work: it needs ids and --reason TEXT")
-    order = ReplayOrder(ids=ids, release=release, again=again, reason=reason, dry_run=dry_run)
-    done = _all_dead(order, source, sink) if all_dead else _named(order)
+    wanted = ReplayOrder(ids=ids, release=release, again=again, reason=reason, dry_run=dry_run)
+    _tell(_all_dead(wanted, source, sink) if all_dead else _named(wanted), as_json, "there is no dead letter to replay")
+
+
+def _tell(done: list[Replayed], as_json: bool, nothing: str) -> None:
     if as_json:
         echo_json([{"id": one.id, "ok": one.ok, "what": one.what} for one in done])
     elif done:
         rows = [("✓" if one.ok else "✗", one.id, one.what) for one in done]
         click.echo(table(("", "ID", "WHAT"), rows))
     if not done and not as_json:
-        click.echo("there is no dead letter to replay", err=True)
+        click.echo(nothing, err=True)
     left = sum(not one.ok for one in done)
     if left:
         fail(f"{left} of {len(done)} were left alone")
+
+
+def _handed_on(order: Backfill) -> list[Replayed]:
+    """In one go over all signings, a page at a time."""
+    from .. import wiring
+
+    made = wiring.service(wiring.configured())
+    click.get_current_context().call_on_close(made.close)
+    if order.sink not in made.parties.sinks:
+        known = ", ".join(made.parties.sinks) or "there is none"
+        raise click.UsageError(f"no sink is called {plain(order.sink)!r} ({known})")
+    done: list[Replayed] = []
+    for one in made.backfiller().run(order):
+        done.append(one)
+        if not len(done) % PAGE:
+            click.echo(plain(f"{len(done)} …"), err=True)
+    return done
 
 
 def _named(order: ReplayOrder) -> list[Replayed]:

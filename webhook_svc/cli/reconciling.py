@@ -1,41 +1,18 @@
 """The command that asks the providers' own lists for what no callback told of: reconcile."""
 
-import re
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..core.asking import Looked
-from ..core.moment import moment
 from .frame import as_json, fail
+from .moments import since_when
 from .printing import echo_json, iso, plain, table, when
 
 if TYPE_CHECKING:
     from ..wiring import Service
-
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
-_DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d.*")
-
-
-def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """A point in time, or how long ago it was, as Unix seconds."""
-    if value is None:
-        return None
-    found, now = _seconds(value, time.time()), time.time()
-    if found is None:
-        raise click.BadParameter("a date or time as in 2026-11-01T12:00Z, or how long ago, as in 12h or 3d")
-    if found > now:
-        raise click.BadParameter("a time that is over")
-    return found
-
-
-def _seconds(text: str, now: float) -> float | None:
-    if ago := _DURATION.fullmatch(text):
-        return max(now - int(ago[1]) * _UNITS[ago[2]], 0.0)
-    return moment(text) if _DATE.fullmatch(text) else None
 
 
 @click.command()
@@ -43,7 +20,7 @@ def _seconds(text: str, now: float) -> float | None:
 @click.option(
     "--since",
     metavar="TIME",
-    callback=_since,
+    callback=since_when,
     help="From then on (2026-11-01, 2026-11-01T12:00Z, 12h, 3d), instead of the last look.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what is new, and store nothing.")

@@ -39,6 +39,27 @@ class ReplayOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """To `sink` goes what was fetched since that Unix time, of one `source` ("": of all)."""
+
+    sink: str
+    since: float
+    source: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """Where a signing would go: the routes that chose (none: its source did), or why it goes nowhere."""
+
+    document: str
+    title: str
+    sinks: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    nowhere: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replayed:
     """What was (or would be) done with one id; `ok` is False where it was left alone, and `what` says why."""
 

@@ -52,6 +52,8 @@ def _is_unique(field: Field) -> bool:
 def _field_faults(field: Field) -> Iterator[tuple[str, str]]:
     if field.name not in FIELDS and not META.fullmatch(field.name):
         yield f"the unknown field {field}", suggestion(field.name, FIELDS)
+    elif field.detail and field.name == "filename":
+        yield f"the field {field}", "{filename} whole: it ends in what kind of file it is"
     elif field.detail and field.name != "completed" and not _CUT.fullmatch(field.detail):
         yield f"the field {field}", f"{{{field.name}}}, or {{{field.name}:.8}} for its first 8 characters"
     elif field.detail and field.name == "completed" and not _TIME_FORMAT.fullmatch(field.detail):

@@ -57,3 +57,15 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
 def whole(value: Any) -> int | None:
     """A whole number; None for everything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def texts_at(value: Any, path: str) -> tuple[str, ...]:
+    """Every scalar at the path, as text; `*` in it stands for all of a list: `/signers/*/email`. A list at its end
+    counts as its scalars; what is no scalar is left out."""
+    before, star, after = path.partition("/*")
+    if star:
+        found = at_path(value, before) if before else value
+        return tuple(text for one in (found if isinstance(found, list) else ()) for text in texts_at(one, after))
+    found = at_path(value, path) if path else value
+    scalars = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str | int | float)]
+    return tuple(str(one) for one in scalars if not isinstance(one, bool))

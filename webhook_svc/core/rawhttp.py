@@ -61,3 +61,10 @@ def _header(number: int, line: str) -> tuple[str, str]:
     if found is None:
         raise ValueError(f"line {number} is no header such as: Content-Type: application/json")
     return found[1].lower(), found[2]
+
+
+def raw_text(request: RawRequest) -> bytes:
+    """The request as it goes over the wire: what `parse_request` reads, body and all."""
+    target = request.path + (f"?{request.query}" if request.query else "")
+    head = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers)]
+    return "\r\n".join((*head, "", "")).encode("latin-1", "backslashreplace") + request.body

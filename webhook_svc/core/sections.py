@@ -190,8 +190,10 @@ class SourceKeys:
             raise ValueError("the document among the parts, and wait_for_parts from 0")
         if len(set(self.sinks)) < len(self.sinks):
             raise ValueError("each sink once")
-        if len(self.meta) > 20 or not all(map(_META_NAME.fullmatch, self.meta)) or not all(self.meta.values()):
-            raise ValueError("at most 20 names of a-z, 0-9, - and _ in meta, each with a path such as /data/customer")
+        if len(self.meta) > 20 or not all(map(_META_NAME.fullmatch, self.meta)):
+            raise ValueError("at most 20 names of a-z, 0-9, - and _ in meta")
+        if not all(path.startswith("/") and len(path) <= 200 for path in self.meta.values()):
+            raise ValueError("paths such as /data/customer or /data/signers/*/email in meta")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError("concurrency from 1")
         if not all(URL_TOKEN.fullmatch(token.reveal()) for token in self.tokens):

@@ -1,8 +1,9 @@
 """The durable state machine, as the pipeline, the web and the worker see it."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from .asking import Backfill
 from .outgoing import Listed
 from .types import Job
 from .work import (
@@ -10,6 +11,7 @@ from .work import (
     Claims,
     DeliveryRow,
     EventRow,
+    Extra,
     Look,
     NewEvent,
     Noted,
@@ -61,6 +63,15 @@ class Store(Protocol):
     def event(self, event_id: str) -> EventRow: ...
 
     def signing(self, signing_id: str) -> SigningRow: ...
+
+    def spoken(self, signing_id: str) -> Sequence[EventRow]:
+        """The newest events that spoke of it, newest first, as far as their bytes are still kept."""
+
+    def lacking(self, order: Backfill, after: str) -> Sequence[str]:
+        """The ids of the next signings behind `after`, oldest first, of whose version nothing went to that sink."""
+
+    def hand_on(self, extras: Sequence[Extra]) -> frozenset[str]:
+        """The ids of those deliveries that are new."""
 
     def delivery(self, delivery_id: str) -> DeliveryRow: ...
 

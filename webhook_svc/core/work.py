@@ -88,6 +88,17 @@ class NewDelivery:
     members: tuple[Part, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """A new delivery with what its row says of its signing."""
+
+    signing_id: str
+    source: str
+    version: int
+    title: str
+    delivery: NewDelivery
+
+
 # --- outcomes: how one claim of a job ended -----------------------------------------------------------------------
 
 

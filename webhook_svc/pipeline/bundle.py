@@ -4,13 +4,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import BinaryIO
 
 from ..core.ids import digest, new_id
 from ..core.names import safe_name
 from ..core.template import Field
 from ..core.types import DOCUMENT, DocumentRef, Part
-from ..core.work import NewDelivery
+from ..core.work import DeliveryRow, NewDelivery
+from .pack import ZIP, Open, read_zip, zipped
 from .parties import Target
+from .routes import meta_of
 
 MANIFEST = "manifest.json"
 MANIFEST_KIND = "manifest"
@@ -31,12 +34,49 @@ class Bundle:
     missing: tuple[str, ...] = ()
 
 
-def delivery_of(bundle: Bundle, target: Target, now: float) -> NewDelivery:
-    """The delivery of a bundle to one sink, its paths rendered for good."""
+def delivery_of(bundle: Bundle, target: Target, now: float, open_: Open) -> NewDelivery | None:
+    """The delivery of what a sink wants of a bundle, its paths rendered for good; None where it wants nothing of it."""
+    bundle = _wanted(bundle, target.parts)
+    if not bundle.parts:
+        return None
     delivery_id = new_id("dlv", now)
+    if target.zipped:
+        return _in_one(bundle, target, delivery_id, open_)
     paths: list[str] = []
     for part in bundle.parts:
         paths.append(_path(bundle, target, delivery_id, part, paths))
+    return _new(bundle, target, delivery_id, paths, _manifest(bundle, paths))
+
+
+def opening(row: DeliveryRow, open_: Open) -> Open:
+    """How a delivery's parts are opened: a zip is made of its members, everything else lies in the vault."""
+
+    def opened(part: Part) -> BinaryIO:
+        if part.kind != ZIP:
+            return open_(part)
+        return read_zip(row.members, row.manifest, row.ref.completed or 0.0, open_)
+
+    return opened
+
+
+def _wanted(bundle: Bundle, kinds: Sequence[str]) -> Bundle:
+    if not kinds:
+        return bundle
+    parts = tuple(part for part in bundle.parts if part.kind in kinds)
+    return replace(bundle, parts=parts, missing=tuple(kind for kind in bundle.missing if kind in kinds))
+
+
+def _in_one(bundle: Bundle, target: Target, delivery_id: str, open_: Open) -> NewDelivery:
+    """All parts in one zip, the manifest last."""
+    members, manifest = bundle.parts, _manifest(bundle, [part.name for part in bundle.parts])
+    name = f"{segment(bundle.title or bundle.ref.id)}.zip"
+    made = zipped(name, members, manifest, bundle.ref.completed or 0.0, open_)
+    whole = replace(bundle, parts=(made,))
+    path = _path(whole, target, delivery_id, made, ())
+    return replace(_new(whole, target, delivery_id, [path], manifest), members=members)
+
+
+def _new(bundle: Bundle, target: Target, delivery_id: str, paths: list[str], manifest: bytes) -> NewDelivery:
     index = Part(kind=MANIFEST_KIND, name=MANIFEST, sha256=digest(delivery_id).hex(), size=0)
     return NewDelivery(
         id=delivery_id,
@@ -44,7 +84,7 @@ def delivery_of(bundle: Bundle, target: Target, now: float) -> NewDelivery:
         supplement=bundle.supplement,
         parts=bundle.parts,
         paths=tuple(paths),
-        manifest=_manifest(bundle, paths),
+        manifest=manifest,
         manifest_path=_path(bundle, target, delivery_id, index, paths),
         missing=bundle.missing,
     )
@@ -61,6 +101,7 @@ def _manifest(bundle: Bundle, paths: Sequence[str]) -> bytes:
         "completed": datetime.fromtimestamp(bundle.completed, UTC).isoformat(timespec="seconds"),
         "version": bundle.version,
         "supplement": bundle.supplement,
+        **({"meta": meta} if (meta := meta_of(bundle.ref)) else {}),
         "parts": [
             {
                 "kind": part.kind,
@@ -82,20 +123,38 @@ def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: I
     What the template does not say (round, version, which part) stands in the file name or, where the template has no
     file name either, in its last segment: two files of one signing never meet.
     """
-    names = {field.name for field in target.path.fields}
+    names = {field.name for field in target.path.fields if not field.detail}
     marks = _marks(bundle, names, part)
     filename = _inserted(part.name, marks)
 
     def value(field: Field) -> str:
         if field.name == "completed":
             return datetime.fromtimestamp(bundle.completed, UTC).strftime(field.detail or "%Y-%m-%d")
-        return segment(_text(field, bundle, target, delivery_id, part, filename))
+        if field.name == "filename":
+            return _shortened(filename, 120)
+        return segment(_text(field, bundle, target, delivery_id, part))
 
     path = "/".join(safe_name(one) for one in target.path.render(value).split("/") if one)
     if "filename" not in names:
-        kind = "" if "part" in names or part.kind == DOCUMENT else f".{part.kind}"
-        path = _inserted(path, kind + marks, ".json" if part.kind == MANIFEST_KIND else "")
-    return _free(path, taken)
+        kind = "" if "part" in names or part.kind in (DOCUMENT, ZIP) else f".{part.kind}"
+        path = _inserted(path, kind + marks, {MANIFEST_KIND: ".json", ZIP: ".zip"}.get(part.kind, ""))
+    return _free(_fitted(path, target.sink.max_path), taken)
+
+
+def _fitted(path: str, most: int) -> str:
+    """Not longer than a sink takes: every segment gives."""
+    if len(path.encode()) <= most:
+        return path
+    *folders, name = path.split("/")
+    share = max(most // (len(folders) + 1) - 1, 16)
+    return "/".join((*(safe_name(one, limit=share) for one in folders), _shortened(name, share, path)))
+
+
+def _shortened(name: str, most: int, whole: str = "") -> str:
+    """A file name of at most so many bytes, with its ending. A piece of the hash keeps two that were longer apart."""
+    if len(name.encode()) <= most and not whole:
+        return name
+    return _inserted(safe_name(name, limit=most - 9), f"-{digest(whole or name).hex()[:8]}")
 
 
 def named_apart(parts: Iterable[Part], taken: set[str]) -> tuple[Part, ...]:
@@ -115,7 +174,7 @@ def segment(text: str) -> str:
     return safe if safe == text else f"{safe}-{digest(text).hex()[:8]}"
 
 
-def _text(field: Field, bundle: Bundle, target: Target, delivery_id: str, part: Part, filename: str) -> str:
+def _text(field: Field, bundle: Bundle, target: Target, delivery_id: str, part: Part) -> str:
     values = {
         "source": bundle.source,
         "sink": target.name,
@@ -127,9 +186,8 @@ def _text(field: Field, bundle: Bundle, target: Target, delivery_id: str, part: 
         "part": part.kind,
         "sha256": part.sha256,
     }
-    if field.name == "filename":
-        return filename
-    text = values[field.name]
+    meta = field.name.removeprefix("meta.")
+    text = ", ".join(meta_of(bundle.ref).get(meta, ("none",))) if meta != field.name else values[field.name]
     return text[: int(field.detail[1:])] if field.detail.startswith(".") else text
 
 

@@ -1,10 +1,11 @@
 """What would become of a callback: judged and parsed as if it had arrived, and nothing is kept."""
 
-from ..core.asking import Verdict
+from ..core.asking import Destination, Verdict
 from ..core.errors import Ignored, Permanent, Refused
-from ..core.types import RawRequest, SourceEvent
+from ..core.types import DocumentRef, Meaning, RawRequest, SourceEvent
 from .ingest import judge
-from .parties import Source
+from .parties import Parties, Source
+from .routes import astray, chosen, noted
 
 
 def dry_run(source: Source, request: RawRequest, now: float, max_body: int) -> Verdict:
@@ -37,3 +38,16 @@ def _understood(source: Source, request: RawRequest) -> tuple[str, str, tuple[So
         return "", str(error), ()
     except (ValueError, Permanent) as error:
         return str(error), "", ()
+
+
+def destinations(parties: Parties, source: Source, request: RawRequest) -> tuple[Destination, ...]:
+    """Where each document of the callback would go, as far as the callback tells. Raises what parsing it raises."""
+    events = noted(parties, source, request, source.provider.parse(request))
+    wanted = [one for one in events if one.meaning in (Meaning.READY, Meaning.CHANGED)]
+    return tuple(_destination(parties, source, ref) for event in wanted for ref in event.documents)
+
+
+def _destination(parties: Parties, source: Source, ref: DocumentRef) -> Destination:
+    found = chosen(parties, source, ref, ref.name)
+    nowhere = "" if found.sinks else astray(parties, source) or f"the source {source.name!r} names no sinks"
+    return Destination(document=ref.id, title=ref.name, sinks=found.sinks, routes=found.routes, nowhere=nowhere)

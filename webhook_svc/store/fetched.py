@@ -7,16 +7,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..core.ids import digest, storable
+from ..core.ids import storable
 from ..core.types import Job, Part, Stage, sink_lane
-from ..core.work import DeliveryRow, Fetched, NewDelivery, Settlement
+from ..core.work import DeliveryRow, Extra, Fetched, NewDelivery, Settlement
 from .accept import REQUEUE_INTERVAL
-from .codec import dump, dump_bundle, load_ref
+from .codec import dump, load_ref
+from .deliveries import insert_deliveries
 from .engine import Tx
 from .jobs import finish, insert_jobs, insert_running, new_job, start_over, wait
 from .prepared import Prepared, PreparedEach, Row, given, inserting
 from .signings import add_or_revive, first_with, round_key, signing_key, wake_deliveries
-from .tables import delivery, part, signing
+from .tables import part, signing
 
 _TAKEN = Prepared(
     sa.select(sa.func.count().label("parts")).where(
@@ -36,12 +37,6 @@ _SEND_PART = Prepared(
         part.c.name == given("named"),
     )
     .values(supplement=given("bundle"))
-)
-_INSERT_DELIVERIES = inserting(
-    delivery,
-    *("id", "key", "signing_id", "source", "sink", "version", "supplement", "state", "bundle", "created"),
-    unless=("key",),
-    returning=("id",),
 )
 _CHANGED = ("state", "reason", "fetched", "version", "supplements", "lacking", "title", "updated")
 _UPDATE = PreparedEach(
@@ -206,9 +201,7 @@ def _part_row(
 
 
 def _insert_deliveries(tx: Tx, caught: Sequence[Catch]) -> dict[str, tuple[Job, ...]]:
-    """A bundle that already goes, or went, to that sink, does not go again."""
-    rows = [_delivery_row(tx, one, new) for one in caught for new in one.outcome.deliveries]
-    inserted = {row.id for row in _INSERT_DELIVERIES.all(tx.driver, rows)}
+    inserted = insert_deliveries(tx, [_extra(one, new) for one in caught for new in one.outcome.deliveries])
     kept: dict[str, tuple[Job, ...]] = {}
     running: list[tuple[Job, str]] = []
     waiting: list[tuple[str, str, str]] = []
@@ -230,20 +223,9 @@ def _insert_deliveries(tx: Tx, caught: Sequence[Catch]) -> dict[str, tuple[Job, 
     return kept
 
 
-def _delivery_row(tx: Tx, one: Catch, new: NewDelivery) -> dict[str, Any]:
-    version = one.outcome.version
-    return {
-        "id": new.id,
-        "key": digest("delivery", one.row.id, str(version), str(new.supplement), new.sink),
-        "signing_id": one.row.id,
-        "source": one.row.source,
-        "sink": new.sink,
-        "version": version,
-        "supplement": new.supplement,
-        "state": "waiting",
-        "bundle": dump_bundle(new, one.outcome.title),
-        "created": tx.now,
-    }
+def _extra(one: Catch, new: NewDelivery) -> Extra:
+    outcome, row = one.outcome, one.row
+    return Extra(signing_id=row.id, source=row.source, version=outcome.version, title=outcome.title, delivery=new)
 
 
 def _as_row(one: Catch, new: NewDelivery) -> DeliveryRow:

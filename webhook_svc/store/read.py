@@ -12,7 +12,7 @@ from ..core.types import Job, Part
 from ..core.work import DeliveryRow, EventRow, PartRow, SigningRow
 from .codec import load_bundle, load_ref, load_request
 from .prepared import Prepared, PreparedEach, Row, given, moment
-from .tables import delivery, event, job, part, payload, signing
+from .tables import delivery, event, job, part, payload, signing, signing_event
 
 SMALL = 64 * 1024
 """Bytes of a body up to which it is read with many others at once."""
@@ -31,6 +31,12 @@ _EVENTS = sa.select(*_EVENT_COLUMNS).join(payload, payload.c.event_id == event.c
 _EVENT = Prepared(_EVENTS.where(event.c.id == given("which")))
 _SMALL_EVENTS = PreparedEach(
     {"which": event.c.id}, lambda row, _: _EVENTS.where(event.c.id == row.which, event.c.size <= SMALL)
+)
+_SPOKEN = Prepared(
+    _EVENTS.join(signing_event, signing_event.c.event_id == event.c.id)
+    .where(signing_event.c.signing_id == given("which"))
+    .order_by(event.c.id.desc())
+    .limit(20)
 )
 _SIGNING = Prepared(
     sa.select(
@@ -76,6 +82,10 @@ def read_small_events(driver: Any, event_ids: Sequence[str]) -> dict[str, EventR
     """By id. Those with a large body are left out, and so are those whose bytes are no longer kept."""
     rows = _SMALL_EVENTS.all(driver, [{"which": one} for one in event_ids])
     return {row.id: _as_event(row) for row in rows}
+
+
+def read_spoken(driver: Any, signing_id: str) -> list[EventRow]:
+    return [_as_event(row) for row in _SPOKEN.all(driver, which=signing_id)]
 
 
 def read_signing(driver: Any, signing_id: str) -> SigningRow:

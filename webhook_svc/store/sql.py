@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import __version__
-from ..core.asking import Query, Replayed, ReplayOrder
+from ..core.asking import Backfill, Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
 from ..core.lanes import LaneRow
 from ..core.outgoing import Listed
@@ -23,6 +23,7 @@ from ..core.work import (
     Claims,
     DeliveryRow,
     EventRow,
+    Extra,
     Look,
     NewEvent,
     Noted,
@@ -34,7 +35,7 @@ from ..core.work import (
     SigningRow,
     Wish,
 )
-from . import accept, claim, gauges, lanes, listing, migrate, read, reconcile, replay, serving, settle, sweep
+from . import accept, backfill, claim, gauges, lanes, listing, migrate, read, reconcile, replay, serving, settle, sweep
 from .codec import dump
 from .committer import Batch, Committer
 from .engine import Tx, open_database
@@ -168,6 +169,10 @@ class SqlStore:
         result: list[Replayed] = self._submit(replay.replay, order)
         return result
 
+    def hand_on(self, extras: Sequence[Extra]) -> frozenset[str]:
+        result: frozenset[str] = self._submit(backfill.hand_on, tuple(extras))
+        return result
+
     # --- reads ----------------------------------------------------------------------------------------------------
 
     def holds(self, claimed: Job) -> bool:
@@ -181,6 +186,14 @@ class SqlStore:
     def signing(self, signing_id: str) -> SigningRow:
         with self._glancing() as driver:
             return read.read_signing(driver, signing_id)
+
+    def spoken(self, signing_id: str) -> list[EventRow]:
+        with self._glancing() as driver:
+            return read.read_spoken(driver, signing_id)
+
+    def lacking(self, order: Backfill, after: str) -> list[str]:
+        with self._reading() as connection:
+            return backfill.lacking(connection, order, after)
 
     def delivery(self, delivery_id: str) -> DeliveryRow:
         with self._glancing() as driver:

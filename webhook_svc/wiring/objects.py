@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..core.asking import Verdict
+from ..core.asking import Destination, Verdict
 from ..core.errors import ConfigError, Problem
 from ..core.ports import Vault
 from ..core.sections import Config
 from ..core.types import RawRequest
 from ..download.fetch import Fetcher
-from ..pipeline.dryrun import dry_run
+from ..pipeline.backfill import Backfiller
+from ..pipeline.dryrun import destinations, dry_run
 from ..pipeline.ingest import Ingest, IngestLimits
 from ..pipeline.parties import Parties
 from ..pipeline.reconcile import Reconcile
@@ -117,6 +118,13 @@ class Service:
             hold=self.config.http.total_timeout + HOLD_MARGIN,
             longest=self.config.retry.longest,
         )
+
+    def backfiller(self) -> Backfiller:
+        return Backfiller(parties=self.parties, store=self.store, vault=self.vault, clock=self.store.now)
+
+    def destinations(self, source: str, request: RawRequest) -> tuple[Destination, ...]:
+        """Where the documents of this callback would go. Raises ValueError, Permanent or Ignored as parsing it does."""
+        return destinations(self.parties, self.parties.sources[source], request)
 
     def worker(self) -> Worker:
         settings, policy, name = self.config.worker, self.config.retry, worker_name()

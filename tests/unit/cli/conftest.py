@@ -29,6 +29,7 @@ class World:
         self.folder = folder
         self.simulator = simulator
         self.stranger = FirmaSimulator(secret=SECRET)
+        self.extra = ""
         self.tables: dict[str, dict[str, Any]] = {
             "service": {"public_url": "https://hooks.acme.example"},
             "store": {"url": f"sqlite:///{folder}/store.db"},
@@ -40,7 +41,8 @@ class World:
 
     @property
     def environ(self) -> dict[str, str]:
-        return {"WEBHOOK_SVC_CONFIG_TOML": "\n".join(table_text(name, table) for name, table in self.tables.items())}
+        tables = "\n".join(table_text(name, table) for name, table in self.tables.items())
+        return {"WEBHOOK_SVC_CONFIG_TOML": tables + self.extra}
 
     def run(self, *words: str, input: str | bytes | None = None) -> Result:
         return CliRunner().invoke(cli, words, env=self.environ, input=input)

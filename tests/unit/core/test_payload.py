@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Permanent
-from webhook_svc.core.payload import first_text, moment_at, object_of, objects, text_at, told_id, unambiguous, whole
+from webhook_svc.core.payload import (
+    first_text,
+    moment_at,
+    object_of,
+    objects,
+    text_at,
+    texts_at,
+    told_id,
+    unambiguous,
+    whole,
+)
 from webhook_svc.core.types import RawRequest
 
 FOREIGN: list[object] = [None, True, 7, 2.5, "text", [], {}, [[]], [{"a": 1}]]
@@ -84,3 +94,29 @@ def test_what_is_no_list_has_no_objects(value: Any) -> None:
 
 def test_only_the_objects_of_a_list_count() -> None:
     assert [{"a": 1}, {}] == objects([{"a": 1}, None, "text", {}, [{}]])
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/a", ("1",)),
+        ("/signers/*/email", ("e@x", "b@x")),
+        ("/tags", ("red", "2")),
+        ("/tags/*", ("red", "2")),
+        ("/groups/*/names/*", ("u", "v", "w")),
+        ("/signers", ("odd",)),
+        ("/nothing/*/email", ()),
+        ("/a/*", ()),
+        ("/yes", ()),
+    ],
+)
+def test_a_star_stands_for_all_of_a_list(path: str, found: tuple[str, ...]) -> None:
+    body = {
+        "a": 1,
+        "yes": True,
+        "signers": [{"email": "e@x"}, {"email": None}, "odd", {"email": "b@x"}],
+        "tags": ["red", 2, {"deep": 1}],
+        "groups": [{"names": ["u", "v"]}, {"names": ["w"]}],
+    }
+
+    assert found == texts_at(body, path)

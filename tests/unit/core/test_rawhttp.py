@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_svc.core.rawhttp import length_note, parse_request
+from webhook_svc.core.rawhttp import length_note, parse_request, raw_text
 from webhook_svc.core.types import RawRequest
 
 
@@ -79,3 +79,10 @@ def test_no_bytes_raise_anything_but_value_error(raw: bytes) -> None:
     for beginning in (b"", b"POST / HTTP/1.1\n", b"POST /"):
         with suppress(ValueError):
             assert (beginning + raw).endswith(parse_request(beginning + raw).body)
+
+
+def test_a_request_that_is_written_out_is_read_as_it_was() -> None:
+    headers = (("x-signature", "t=1,v1=ab"), ("x-name", "caf\xe9"), ("x-signature", "twice"))
+    request = RawRequest(path="/hooks/contracts", query="a=1&b=%20", headers=headers, body=b"\r\n\x00\xff{}")
+
+    assert request == parse_request(raw_text(request))

@@ -1,18 +1,24 @@
 """Where the files of a signing go: safe, and apart from each other whatever the version, round or supplement."""
 
 from dataclasses import replace
+from fnmatch import fnmatch
+from hashlib import sha256
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import DocumentRef, Part
-from webhook_svc.pipeline.bundle import Bundle, delivery_of, named_apart, segment
+from webhook_svc.core.work import DeliveryRow, NewDelivery
+from webhook_svc.pipeline.bundle import Bundle, delivery_of, named_apart, opening, segment
 from webhook_svc.pipeline.parties import Target
 
 DEED = Part(kind="document", name="Deed.pdf", sha256="ab" * 32, size=9)
 CERTIFICATE = Part(kind="certificate", name="certificate.pdf", sha256="cd" * 32, size=9)
+CONTENT = {DEED.sha256: b"%PDF deed", CERTIFICATE.sha256: b"%PDF cert"}
 FIRST = Bundle(
     source="contracts",
     signing_id="sgn_1",
@@ -26,9 +32,16 @@ FIRST = Bundle(
 NAMES = ("{document}/{filename}", "{source}/{document}.pdf", "{document}/{part}.pdf", "{sha256:.8}", "{document}")
 
 
+def made(bundle: Bundle, name: str = "{document}/{filename}", *, most: int = 1024, **target: Any) -> NewDelivery:
+    sink: Any = SimpleNamespace(max_path=most)
+    to = Target(name="archive", sink=sink, path=Template.parse(name), **target)
+    delivery = delivery_of(bundle, to, 0.0, lambda part: BytesIO(CONTENT[part.sha256]))
+    assert delivery is not None
+    return delivery
+
+
 def paths(bundle: Bundle, name: str = "{source}/{completed:%Y/%m}/{document}/{filename}") -> list[str]:
-    sink: Any = SimpleNamespace()
-    delivery = delivery_of(bundle, Target(name="archive", sink=sink, path=Template.parse(name)), 0.0)
+    delivery = made(bundle, name)
     return [*delivery.paths, delivery.manifest_path]
 
 
@@ -77,10 +90,76 @@ def test_foreign_text_is_one_segment_and_two_of_them_never_meet(hostile: str) ->
 
 
 def test_the_manifest_tells_what_went_where_and_what_is_missing() -> None:
-    sink: Any = SimpleNamespace()
-    target = Target(name="archive", sink=sink, path=Template.parse("{document}/{filename}"))
-    manifest = delivery_of(replace(FIRST, parts=(DEED,), missing=("certificate",)), target, 0.0).manifest.decode()
+    manifest = made(replace(FIRST, parts=(DEED,), missing=("certificate",))).manifest.decode()
 
     assert f'"sha256": "{DEED.sha256}"' in manifest
     assert '"path": "d1/Deed.pdf"' in manifest
     assert '"missing": [\n    "certificate"\n  ]' in manifest
+
+
+def test_a_sink_is_given_the_parts_that_it_wants_and_misses_no_others() -> None:
+    delivery = made(replace(FIRST, missing=("audit", "document")), parts=("document",))
+
+    assert ((DEED,), ("document",)) == (delivery.parts, delivery.missing)
+
+
+def test_a_sink_that_wants_nothing_of_a_bundle_gets_no_delivery() -> None:
+    sink: Any = SimpleNamespace(max_path=1024)
+    to = Target(name="archive", sink=sink, path=Template.parse("{document}"), parts=("audit",))
+
+    assert delivery_of(FIRST, to, 0.0, lambda _: BytesIO()) is None
+
+
+def test_a_zip_holds_all_parts_and_the_manifest_and_is_the_same_every_time() -> None:
+    first, second = (made(FIRST, zipped=True) for _ in range(2))
+    (part,) = first.parts
+    read = opening(row(first), lambda one: BytesIO(CONTENT[one.sha256]))(part).read()
+
+    assert (first.parts, first.members) == (second.parts, (DEED, CERTIFICATE))
+    assert (part.sha256, part.size) == (sha256(read).hexdigest(), len(read))
+    with ZipFile(BytesIO(read)) as archive:
+        assert archive.testzip() is None
+        assert {
+            "Deed.pdf": b"%PDF deed",
+            "certificate.pdf": b"%PDF cert",
+            "manifest.json": first.manifest,
+        } == {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("{document}/{filename}", "d1/Deed.zip"), ("{document}.pdf", "d1.zip"), ("{title}-{sha256:.8}", "Deed-*.zip")],
+)
+def test_a_zip_ends_in_zip_whatever_the_template(name: str, path: str) -> None:
+    assert fnmatch(made(FIRST, name, zipped=True).paths[0], path)
+
+
+def test_a_version_of_a_zip_is_beside_the_first() -> None:
+    assert "d1/Deed.v2.zip" == made(replace(FIRST, version=2), zipped=True).paths[0]
+
+
+def test_values_of_the_callback_stand_in_names() -> None:
+    ref = replace(FIRST.ref, hints={"meta.customer": "ACME/Nord\nACME Süd", "event.type": "x"})
+    delivery = made(replace(FIRST, ref=ref), "{meta.customer}/{meta.project}/{document}/{filename}")
+
+    assert delivery.paths[0].startswith("ACME_Nord, ACME Süd-")
+    assert delivery.paths[0].endswith("/none/d1/Deed.pdf")
+    assert b'"meta": {' in delivery.manifest
+
+
+@pytest.mark.parametrize("most", [60, 200, 400])
+def test_a_path_is_no_longer_than_its_sink_takes_and_two_of_them_stay_apart(most: int) -> None:
+    names = ("나" * 50 + ".pdf", "나" * 49 + "다.pdf")
+    long = replace(FIRST, title="가" * 100, parts=tuple(replace(DEED, name=name) for name in names))
+    rendered = made(long, "{source}/{title}/{document}/{filename}", most=most).paths
+
+    assert all(len(path.encode()) <= most and path.endswith(".pdf") for path in rendered)
+    assert 2 == len(set(rendered))
+
+
+def row(new: NewDelivery) -> DeliveryRow:
+    return DeliveryRow(
+        id=new.id, signing_id="sgn_1", source="contracts", sink=new.sink, ref=FIRST.ref, title="Deed", version=1,
+        supplement=0, state="waiting", parts=new.parts, paths=new.paths, manifest=new.manifest,
+        manifest_path=new.manifest_path, missing=(), progress={}, members=new.members,
+    )  # fmt: skip

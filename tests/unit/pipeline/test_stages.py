@@ -1,6 +1,10 @@
 """The fetch stage: what is fetched, what goes out, what waits, and what a person has to decide."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +13,10 @@ import pytest
 from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryable
 from webhook_svc.core.outgoing import Lacking
 from webhook_svc.core.retry import RetryPolicy
+from webhook_svc.core.routing import Route
 from webhook_svc.core.template import Template
-from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, SourceEvent, Stage
-from webhook_svc.core.work import Closed, Fetched, Haul, Outcome, Parsed, PartRow, SigningRow
+from webhook_svc.core.types import Artifact, DocumentRef, Job, Meaning, Part, RawRequest, SourceEvent, Stage
+from webhook_svc.core.work import Closed, EventRow, Fetched, Haul, Outcome, Parsed, PartRow, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.stages import Stages
 
@@ -42,6 +47,22 @@ LATER = replace(ROW, version=1, fetched=1, wanted=2, parts=(PartRow(part=DEED, v
 SENT = replace(LATER, parts=(PartRow(part=DEED, version=1, supplement=0),), supplements=1)
 
 
+class Memory(SimpleNamespace):
+    """A vault without some hashes; what is written is of a length alone."""
+
+    def __init__(self, lost: frozenset[str]) -> None:
+        super().__init__(has=lambda sha256: sha256 not in lost)
+
+    @contextmanager
+    def writer(self) -> Iterator[Any]:
+        written = BytesIO()
+        yield SimpleNamespace(write=written.write, commit=lambda: _artifact(written.getvalue()))
+
+
+def _artifact(content: bytes) -> Artifact:
+    return Artifact(sha256=sha256(content).hexdigest(), size=len(content))
+
+
 @dataclass
 class World:
     """A provider that serves `haul` (or raises it), a vault that lost `lost`, and a clock."""
@@ -52,6 +73,10 @@ class World:
     wait: float = 600.0
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    sinks: tuple[str, ...] = ("archive",)
+    routes: tuple[Route, ...] = ()
+    parts: tuple[str, ...] = ("document", "certificate")
+    spoken: list[EventRow] = field(default_factory=list)
 
     def fetch(self, _provider: Any, _http: Any, ref: DocumentRef, *, check: bool = True) -> Haul:  # noqa: ARG002
         self.asked.append(ref.parts)
@@ -65,20 +90,22 @@ class World:
         return outcome
 
     def stages(self, row: SigningRow) -> Stages:
-        store: Any = SimpleNamespace(signing=lambda _id: row)
-        vault: Any = SimpleNamespace(has=lambda sha256: sha256 not in self.lost)
+        store: Any = SimpleNamespace(signing=lambda _id: row, spoken=lambda _id: self.spoken)
+        vault: Any = Memory(self.lost)
         fetcher: Any = self
-        nothing: Any = SimpleNamespace()
+        nothing: Any = SimpleNamespace(max_path=1024)
         source = Source(
             name="contracts",
             provider=nothing,
             scheme=nothing,
             http=nothing,
-            sinks=("archive",),
+            sinks=self.sinks,
             wait_for_parts=self.wait,
+            parts=self.parts,
         )
         target = Target(name="archive", sink=nothing, path=Template.parse("{document}/{filename}"))
-        parties = Parties(sources={"contracts": source}, sinks={"archive": target})
+        sinks = {name: replace(target, name=name) for name in ("archive", "legal")}
+        parties = Parties(sources={"contracts": source}, sinks=sinks, routes=self.routes)
         return Stages(
             parties=parties, store=store, vault=vault, fetcher=fetcher, policy=self.policy, clock=lambda: self.now
         )
@@ -272,3 +299,90 @@ def test_rounds_of_one_document_are_told_apart_by_its_bytes() -> None:
 
     assert content("r1", "a") == content("r2", "a") != content("r2", "b")
     assert content("", "a") is None
+
+
+# --- routes -------------------------------------------------------------------------------------------------------
+
+LEASES = Route(title=("lease*",), sinks=("legal",))
+
+
+def sinks_of(outcome: Fetched) -> list[str]:
+    return [delivery.sink for delivery in outcome.deliveries]
+
+
+def test_what_fits_a_route_goes_where_that_says_and_all_else_to_the_sinks_of_its_source() -> None:
+    world = World(routes=(LEASES,))
+
+    assert ["legal"] == sinks_of(world.run(replace(ROW, ref=DocumentRef(id="d1", name="Lease 7"))))
+    assert ["archive"] == sinks_of(world.run(ROW))
+
+
+def test_what_fits_no_route_and_has_no_other_sink_is_held_with_all_that_was_fetched() -> None:
+    outcome = World(routes=(LEASES,), sinks=()).run(ROW)
+
+    assert ([], 2, None) == (sinks_of(outcome), len(outcome.parts), outcome.look_again)
+    assert "it fits no route, and the source 'contracts' names no sinks" == outcome.held
+    assert () == outcome.settled
+
+
+def test_a_source_that_is_meant_to_go_nowhere_is_not_held() -> None:
+    elsewhere = Route(source=("other",), sinks=("legal",))
+
+    assert "" == World(routes=(elsewhere,), sinks=()).run(ROW).held
+
+
+def test_what_was_held_for_want_of_a_route_goes_out_once_there_is_one() -> None:
+    held = replace(
+        SENT,
+        parts=tuple(PartRow(part=one, version=1, supplement=None) for one in (DEED, CERTIFICATE)),
+        supplements=0,
+        change=2,
+    )
+    outcome = World(sinks=("legal",)).run(held)
+
+    assert (1, ["legal"], [["document", "certificate"]]) == (outcome.version, sinks_of(outcome), kinds(outcome))
+
+
+# --- the callback as a part ---------------------------------------------------------------------------------------
+
+
+def event(body: bytes = b'{"id": 1}', *, listed: bool = False) -> EventRow:
+    request = RawRequest(path="/hooks/contracts", headers=(("x-signature", "t=1"),), body=body)
+    told = DocumentRef(id="d1") if listed else None
+    return EventRow(
+        id="evt_1", source="contracts", state="parsed", hint=False, received=1.0, request=request, listed=told
+    )
+
+
+def test_the_callback_is_a_part_byte_for_byte() -> None:
+    world = World(parts=("document", "callback"), haul=Haul(parts=(DEED,)), spoken=[event(), event(b"older")])
+    outcome = world.run(ROW)
+    text = b'POST /hooks/contracts HTTP/1.1\r\nx-signature: t=1\r\n\r\n{"id": 1}'
+
+    assert [("document",)] == world.asked
+    assert [["document", "callback"]] == kinds(outcome)
+    assert (sha256(text).hexdigest(), len(text)) == (outcome.parts[1].sha256, outcome.parts[1].size)
+
+
+def test_nobody_waits_for_the_callback_of_a_signing_that_the_list_told_of() -> None:
+    world = World(parts=("document", "callback"), haul=Haul(parts=(DEED,)), spoken=[event(listed=True)])
+    outcome = world.run(ROW)
+
+    assert ([["document"]], (), None) == (kinds(outcome), outcome.lacking, outcome.look_again)
+
+
+def test_a_lost_callback_is_made_again_from_the_event_that_it_was() -> None:
+    first = World(parts=("document", "callback"), haul=Haul(parts=(DEED,)), spoken=[event(b"first")]).run(ROW)
+    row = replace(
+        ROW,
+        version=1,
+        fetched=1,
+        supplements=1,
+        undelivered=1,
+        parts=tuple(PartRow(part=one, version=1, supplement=0) for one in first.parts),
+    )
+    lost = frozenset({first.parts[1].sha256})
+    again = World(parts=("document", "callback"), lost=lost, spoken=[event(b"newer"), event(b"first")])
+    outcome = again.run(row)
+
+    assert (1, [], []) == (outcome.version, again.asked, kinds(outcome))

@@ -1,0 +1,72 @@
+"""Routes: which conditions a signing meets, and where it goes then."""
+
+from typing import Any
+
+import pytest
+
+from webhook_svc.core.routing import Facts, Route, Routed, routed
+
+FACTS = Facts(
+    source="contracts",
+    type="signing_request.completed",
+    title="Lease 7, Straße",
+    meta={"customer": ("ACME Nord",), "signer": ("eve@acme.example", "bob@other.example")},
+)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"source": ("con*",)},
+        {"source": ("hr", "contracts")},
+        {"type": ("*.completed",)},
+        {"title": ("lease ?, STRASSE", "*straße")},
+        {"signer": ("*@other.example",)},
+        {"meta": {"customer": "acme*"}},
+        {"source": ("contracts",), "title": ("lease*",), "meta": {"customer": "*"}},
+    ],
+)
+def test_a_route_is_met_where_every_condition_holds(conditions: dict[str, Any]) -> None:
+    assert ("legal",) == routed([Route(sinks=("legal",), **conditions)], FACTS, ()).sinks
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"source": ("contract",)},
+        {"type": ("completed",)},
+        {"title": ("*offer*",)},
+        {"signer": ("*@acme.example.evil",)},
+        {"meta": {"customer": "acme"}},
+        {"meta": {"unknown": "*"}},
+        {"source": ("contracts",), "title": ("offer*",)},
+    ],
+)
+def test_one_condition_that_fails_is_enough(conditions: dict[str, Any]) -> None:
+    assert ("archive",) == routed([Route(sinks=("legal",), **conditions)], FACTS, ["archive"]).sinks
+
+
+def test_all_routes_that_are_met_choose_together_each_sink_once() -> None:
+    routes = [
+        Route(sinks=("legal", "archive"), name="leases", title=("lease*",)),
+        Route(sinks=("hr",), source=("hr",)),
+        Route(sinks=("archive", "board")),
+    ]
+
+    assert Routed(sinks=("legal", "archive", "board"), routes=("leases", "route 3")) == routed(routes, FACTS, ["x"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [{"sinks": ()}, {"sinks": ("a", "a")}, {"sinks": ("a",), "title": ("",)}, {"sinks": ("a",), "title": ("x" * 201,)}],
+)
+def test_a_route_that_means_nothing_is_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Route(**table)
+
+
+def test_a_pattern_with_many_stars_takes_no_time() -> None:
+    hostile = Facts(source="s", title="a" * 400)
+
+    assert () == routed([Route(sinks=("x",), title=("*a" * 90 + "b",))], hostile, ()).sinks
