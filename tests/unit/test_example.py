@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from webhook_svc.config import SECTIONS, Kinds, load
 from webhook_svc.core.registry import Registry
@@ -16,9 +18,19 @@ from webhook_svc.core.sections import Config, SinkKeys, SourceKeys
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.sinks import SINKS
 
+
+def a_private_key() -> str:
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+
+
 EXAMPLE = Path(__file__).parents[2] / "config/example.toml"
 KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
-FAKE = {"SMTP_URL": "smtps://user:password@mail.example", "FIRMA_WEBHOOK_SECRET": "ab" * 32}
+FAKE = {
+    "SMTP_URL": "smtps://user:password@mail.example",
+    "FIRMA_WEBHOOK_SECRET": "ab" * 32,
+    "SFTP_PRIVATE_KEY": a_private_key(),
+}
 
 
 def active() -> str:

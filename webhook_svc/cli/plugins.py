@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..core.errors import ConfigError
 from ..core.registry import Registry, guide_of
 from ..core.sections import SinkKeys, SourceKeys
 from ..core.settings import fields_of
@@ -53,7 +54,7 @@ def _explain(registry: Registry, name: str | None, common: type, as_json: bool) 
     if name is not None:
         _explain_one(registry.load(name), name, common, as_json)
         return
-    found = [{"name": known, "what": _sentence(registry.load(known))} for known in registry.names()]
+    found = [{"name": known, "what": _what(registry, known)} for known in registry.names()]
     if as_json:
         echo_json(found)
     else:
@@ -74,6 +75,14 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     if deadline := getattr(kind, "deadline", None):
         click.echo(f"For an answer to a callback the sender is taken to wait {deadline:g} s.\n")
     click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
+
+
+def _what(registry: Registry, name: str) -> str:
+    """One that lacks its extra says which command installs it."""
+    try:
+        return _sentence(registry.load(name))
+    except ConfigError as error:
+        return str(error)
 
 
 def _sentence(kind: type) -> str:

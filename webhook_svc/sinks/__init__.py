@@ -8,6 +8,7 @@ SINKS = Registry(
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
+        "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
         "sharepoint": Entry(target="webhook_svc.sinks.sharepoint:SharePoint"),
         "webhook": Entry(target="webhook_svc.sinks.webhook:Webhook"),
     },

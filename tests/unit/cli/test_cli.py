@@ -211,6 +211,17 @@ def test_the_settings_of_a_table_in_the_table_are_listed_too() -> None:
     assert {"provider", "sinks", "verify", "verify.alg", "event.document", "download.get"} <= set(keys)
 
 
+def test_a_kind_that_lacks_its_extra_is_listed_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in [name for name in sys.modules if name.startswith("webhook_svc.sinks.s")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "paramiko", None)
+    listed = {one["name"]: one["what"] for one in json.loads(CliRunner().invoke(cli, ["sinks", "--json"]).stdout)}
+    assert "'sftp' needs: pip install 'webhook-svc[sftp]'" == listed["sftp"]
+    assert listed["folder"].startswith("A folder")
+
+
 def test_an_unknown_plugin_is_answered_with_the_known_ones() -> None:
     result = CliRunner().invoke(cli, ["providers", "fima"])
     assert 1 == result.exit_code
