@@ -27,9 +27,10 @@ def a_private_key() -> str:
 EXAMPLE = Path(__file__).parents[2] / "config/example.toml"
 KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
 FAKE = {
-    "SMTP_URL": "smtps://user:password@mail.example",
+    "AZURE_SAS_TOKEN": "sv=2021-12-02&sp=cr&sr=c&sig=x",
     "FIRMA_WEBHOOK_SECRET": "ab" * 32,
     "SFTP_PRIVATE_KEY": a_private_key(),
+    "SMTP_URL": "smtps://user:password@mail.example",
 }
 
 

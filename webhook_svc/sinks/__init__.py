@@ -5,7 +5,7 @@ from ..core.registry import Entry, Registry
 SINKS = Registry(
     "webhook_svc.sinks",
     {
-        "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),
+        "azure": Entry(target="webhook_svc.sinks.azure:Azure"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),

@@ -1,34 +1,38 @@
 """Requests that carry an access token: fetched once, kept in memory alone, fetched anew when it is refused."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 from ..core.errors import Retryable
 from ..core.outgoing import Answer, Request, Token
-from ..core.ports import Http
+from ..core.ports import ANSWER_LIMIT, Http
 from ..core.tokens import Tokens
 from ..core.types import at_path
 from .answers import failure
 
 
 class Bearer:
-    """Threads may share it: one asks for a token, the others wait for what it brings."""
+    """An `Http` that sends the token along. Threads may share it: one asks for it, the others wait for what it brings.
+
+    After a 401 the same request is sent once more with a new token; its body can be opened again.
+    """
 
     def __init__(self, http: Http, login: Callable[[], Token], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._http = http
         self._login = login
         self._tokens = Tokens(monotonic)
 
-    def call(self, request: Request) -> Answer:
-        """The answer; after a 401 that of the same request with a new token. Its body can be opened again."""
-        return self._asked(request, self._http.call)
+    def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
+        return self._asked(request, lambda sent: self._http.call(sent, limit=limit))
 
-    def save(self, request: Request, into: Callable[[bytes], object], *, limit: int) -> Answer:
-        """The same for a body that is streamed: of a refused request nothing gets `into` it."""
-        return self._asked(request, lambda sent: self._http.save(sent, into, limit=limit))
+    def save(
+        self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Collection[str] = ()
+    ) -> Answer:
+        """Of a refused request nothing gets `into` it."""
+        return self._asked(request, lambda sent: self._http.save(sent, into, limit=limit, unless=unless))
 
     def _asked(self, request: Request, ask: Callable[[Request], Answer]) -> Answer:
         token = self._tokens.get("", self._login)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, Final
 
+from ..core.outgoing import Upload
 from ..core.types import Delivery, Receipt
 from ..files import CHUNK
+from .upload import held_back
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
@@ -39,14 +41,19 @@ class Thing:
             while chunk := stream.read(CHUNK):
                 into(chunk)
 
+    def upload(self, still_ours: Callable[[], None]) -> Upload:
+        """The body of one request, whose end leaves only once its bytes are proved, and after `still_ours`."""
+        return Upload(open=partial(held_back, self.open, still_ours), size=self.size)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A thing as it stands at the store. `id` is the store's own."""
+    """A thing as it stands at the store. `id` is the store's own; "" where the path is all that there is."""
 
-    id: str
     proof: str
     found: bool
+    id: str = ""
+    note: str = ""
 
 
 def things(delivery: Delivery, place: Callable[[str], str], *, manifest: bool) -> Iterator[Thing]:
@@ -73,10 +80,13 @@ def things(delivery: Delivery, place: Callable[[str], str], *, manifest: bool) -
 def receipt(location: str, sent: Sequence[Thing], stored: Sequence[Stored]) -> Receipt:
     details: dict[str, Any] = {
         "paths": [thing.path for thing in sent],
-        "ids": [one.id for one in stored],
         "sha256": [thing.sha256 for thing in sent],
         "bytes": sum(thing.size for thing in sent),
     }
+    if any(one.id for one in stored):
+        details["ids"] = [one.id for one in stored]
+    if notes := sorted({one.note for one in stored if one.note}):
+        details["notes"] = notes
     return Receipt(
         location=location,
         proof=", ".join(sorted({one.proof for one in stored})),
