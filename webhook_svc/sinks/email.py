@@ -1,12 +1,12 @@
 """Mail over SMTP: one message, one transaction a recipient, and a memory of who has it already."""
 
-import re
 import smtplib
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import unquote, urlsplit
@@ -16,8 +16,8 @@ from ..core.ids import digest
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
-from ..files import CHUNK
-from .letter import LetterSettings, address, compose, message_id
+from .letter import LetterSettings, Writer
+from .mime import Message, compose
 
 _SCAN: Final = 600.0
 """Seconds that a server may take over a whole message (RFC 5321, 4.5.3.2.6): whoever leaves earlier sends it twice."""
@@ -93,18 +93,18 @@ class _Round:
     refused: dict[str, int] = field(default_factory=dict)
     deferred: dict[str, int] = field(default_factory=dict)
 
-    def begin(self, recipient: str) -> None:
+    def before_last(self, recipient: str) -> None:
+        """The message lies there but for its last line. A server that never sees that has not taken it."""
         again = self.memory.sending == _key(recipient)
         self._keep(sending=_key(recipient), repeats=self.memory.repeats + again)
         self.delivery.still_ours()
 
-    def end(self, recipient: str, code: int) -> None:
-        if code != 250:
-            self.note(recipient, code)
-        self._keep(sending="", accepted=(*self.memory.accepted, *([_key(recipient)] if code == 250 else [])))
+    def accept(self, recipient: str) -> None:
+        self._keep(sending="", accepted=(*self.memory.accepted, _key(recipient)))
 
-    def note(self, recipient: str, code: int) -> None:
+    def refuse(self, recipient: str, code: int) -> None:
         (self.refused if code >= 500 else self.deferred)[recipient] = code
+        self._keep(sending="")
 
     def _keep(self, **changes: Any) -> None:
         self.memory = replace(self.memory, **changes)
@@ -127,8 +127,8 @@ class Email(Sink):
     proof: ClassVar[str] = "accepted by the mail server"
     guide: ClassVar[str] = """\
 The files are attached; above `attach_limit`, or above the size that the server announces, a notice lists them with
-their SHA-256 and says where they are (`location`). A mail is held in memory while it is sent: count one and a half
-times `attach_limit` for each delivery that runs at once (`concurrency`).
+their SHA-256 and says where they are (`location`). A mail is streamed: it takes a few MB of memory, however
+large the files.
 
 **Permissions:** a login that may send as `from`. Certificates are always verified; for a private authority point
 `SSL_CERT_FILE` at its certificate. `tls = "none"` takes a password only to a server on this machine.
@@ -147,7 +147,8 @@ minutes to accept a mail, whatever `timeout` says: some scan for long, and who h
         super().__init__(name, settings, http)
         self._clock = clock
         self._server = self.settings.connection()
-        self._sender = address(self.settings.from_)
+        self._writer = Writer(self.settings)
+        self._sender = self._writer.sender
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         state = progress.load()
@@ -158,7 +159,8 @@ minutes to accept a mail, whatever `timeout` says: some scan for long, and who h
         with _translated(), self._connected() as smtp:
             memory = _remembered(state) if state else self._first(delivery, smtp)
             this = _Round(delivery=delivery, progress=progress, memory=memory)
-            message = compose(self.settings, delivery, date=memory.date, attached=memory.attached)
+            letter = self._writer.write(delivery, date=memory.date, attached=memory.attached)
+            message = compose(letter)
             for recipient in waiting:
                 self._send(smtp, message, recipient, this)
         this.judge()
@@ -200,43 +202,44 @@ minutes to accept a mail, whatever `timeout` says: some scan for long, and who h
         if code != 250:
             raise smtplib.SMTPResponseException(code, "the sender was refused")
 
-    def _send(self, smtp: smtplib.SMTP, message: bytes, recipient: str, this: _Round) -> None:
+    def _send(self, smtp: smtplib.SMTP, message: Message, recipient: str, this: _Round) -> None:
         self._mail_from(smtp)
         code, _ = smtp.rcpt(recipient)
         if code in (250, 251):
-            this.begin(recipient)
-            code = self._data(smtp, message)
-            this.end(recipient, code)
+            code = self._data(smtp, message, partial(this.before_last, recipient))
+        if code == 250:
+            this.accept(recipient)
         else:
-            this.note(recipient, code)
+            this.refuse(recipient, code)
         if code != 250:  # a refusal may leave the transaction open
             smtp.rset()
 
-    def _data(self, smtp: smtplib.SMTP, message: bytes) -> int:
+    def _data(self, smtp: smtplib.SMTP, message: Message, before_last: Callable[[], None]) -> int:
         """`SMTP.data`, but `timeout` is for each stretch of the message, and its last answer has more."""
         code, _ = smtp.docmd("data")
         if code >= 400:  # the server said no before it had seen a byte
             return code
         if code != 354 or not smtp.sock:
             raise smtplib.SMTPResponseException(code, "no leave to send the message")
-        for stretch in _dotted(message):
+        for stretch in _dotted(message.chunks()):
             smtp.send(stretch)
+        before_last()
+        smtp.send(b".\r\n")
         smtp.sock.settimeout(max(self.settings.timeout, _SCAN))
         code, _ = smtp.getreply()
         smtp.sock.settimeout(self.settings.timeout)
         return code
 
     def _first(self, delivery: Delivery, smtp: smtplib.SMTP) -> _Memory:
-        size = sum(placed.part.size for placed in delivery.files)
         announced = smtp.esmtp_features.get("size", "")
         limit = int(announced) if announced.isascii() and announced.isdigit() else 0
         # Base64 and its line ends take 37 % more, text and headers a few KB.
-        fits = limit == 0 or size * 1.37 + 20_000 <= limit
-        return _Memory(date=self._clock(), attached=fits and size <= self.settings.attach_limit)
+        most = int((limit - 20_000) / 1.37) if limit else None
+        return _Memory(date=self._clock(), attached=self._writer.fits(delivery, most))
 
     def _receipt(self, delivery: Delivery, memory: _Memory, *, found: bool) -> Receipt:
         details = {
-            "message_id": message_id(self.settings, delivery),
+            "message_id": self._writer.message_id(delivery),
             "recipients": self.settings.recipients(),
             "repeats": memory.repeats,
             "attached": [placed.part.sha256 for placed in delivery.files] if memory.attached else [],
@@ -250,12 +253,12 @@ def _remembered(state: Mapping[str, Any]) -> _Memory:
     return _Memory(**{**known, "accepted": tuple(state.get("accepted", ()))})
 
 
-def _dotted(message: bytes) -> Iterator[memoryview]:
-    """As it travels: a dot at a line's start is doubled, a lone one ends it."""
-    stuffed = memoryview(re.sub(rb"(?m)^\.", b"..", message))
-    for start in range(0, len(stuffed), CHUNK):
-        yield stuffed[start : start + CHUNK]
-    yield memoryview(b".\r\n" if message.endswith(b"\r\n") else b"\r\n.\r\n")
+def _dotted(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """As it travels: a dot at a line's start is doubled, since a lone one ends it."""
+    end = b"\n"
+    for chunk in filter(None, chunks):
+        yield (end + chunk).replace(b"\n.", b"\n..")[1:]
+        end = chunk[-1:]
 
 
 def _key(recipient: str) -> str:

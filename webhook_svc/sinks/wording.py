@@ -11,11 +11,15 @@ from ..core.types import Delivery
 FIELDS: Final = ("source", "document", "round", "version", "title", "completed", "sink", "delivery", "count", "missing")
 
 
-def judge(template: str, known: tuple[str, ...] = FIELDS) -> None:
-    """ValueError where the template cannot be read, or asks for a field that nobody knows."""
-    for wanted in Template.parse(template).fields:
+def judge(template: str, known: tuple[str, ...] = FIELDS) -> Template:
+    """The parsed template. ValueError where it cannot be read, or asks for what nobody knows."""
+    parsed = Template.parse(template)
+    for wanted in parsed.fields:
         if wanted.name not in known:
             raise ValueError(f"template fields among {', '.join(known)}; found {wanted}")
+        if wanted.detail and wanted.name != "completed":
+            raise ValueError(f"{{{wanted.name}}} without a detail; found {wanted}")
+    return parsed
 
 
 def values(delivery: Delivery) -> dict[str, str]:
@@ -34,11 +38,11 @@ def values(delivery: Delivery) -> dict[str, str]:
     return {name: storable(value) for name, value in foreign.items()}
 
 
-def filled(template: str, delivery: Delivery, known: Mapping[str, str]) -> str:
+def filled(template: str | Template, delivery: Delivery, known: Mapping[str, str]) -> str:
     def value(wanted: Field) -> str:
         return _moment(delivery.completed, wanted.detail) if wanted.name == "completed" else known[wanted.name]
 
-    return Template.parse(template).render(value)
+    return (Template.parse(template) if isinstance(template, str) else template).render(value)
 
 
 def listed(delivery: Delivery) -> str:

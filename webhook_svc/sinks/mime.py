@@ -1,0 +1,138 @@
+"""A letter as bytes of RFC 5322: in 7 bits, lines of at most 998 characters that end in CRLF, streamed."""
+
+import hashlib
+import io
+from base64 import encodebytes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any, BinaryIO, Final
+
+from ..core.errors import ArtifactLost
+from ..core.ids import digest
+from ..files import CHUNK
+from .letter import Attachment, Letter
+
+_LINE: Final = 57
+"""Bytes that Base64 turns into a line of 76 characters."""
+_PART: Final = SMTP.clone(cte_type="7bit")
+"""Not every server takes 8 bits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What travels: literal bytes, and files whose Base64 stands between them. Holds no file in memory.
+
+    Where a file turns out to be another one `chunks` and the stream raise ArtifactLost, before the message is whole.
+    """
+
+    pieces: tuple[bytes | Attachment, ...]
+
+    @property
+    def size(self) -> int:
+        """Exactly the bytes that `chunks` yields."""
+        return sum(len(one) if isinstance(one, bytes) else _encoded_size(one.size) for one in self.pieces)
+
+    def chunks(self) -> Iterator[bytes]:
+        """None longer than about 360 KB, but for a literal."""
+        for one in self.pieces:
+            if isinstance(one, bytes):
+                yield one
+            else:
+                yield from _encoded(one)
+
+    def open(self) -> BinaryIO:
+        """The same as a stream, for an Upload."""
+        return io.BufferedReader(_Chunks(self.chunks()), CHUNK)
+
+
+def compose(letter: Letter) -> Message:
+    """The same bytes for the same letter."""
+    head = _head(letter)
+    if not letter.attachments:
+        return Message(pieces=(head.as_bytes(),))
+    boundary = f"=_{digest('boundary', letter.message_id).hex()[:32]}"
+    head.make_mixed(boundary=boundary)
+    return Message(pieces=tuple(_mixed(head, boundary, letter.attachments)))
+
+
+def _mixed(head: EmailMessage, boundary: str, attachments: tuple[Attachment, ...]) -> Iterator[bytes | Attachment]:
+    """Put together here, because the standard library holds an attachment four times over."""
+    before = head.as_bytes().removesuffix(b"--\r\n") + b"\r\n"
+    for one in attachments:
+        yield before + _head_of(one)
+        yield one
+        before = f"\r\n--{boundary}\r\n".encode()
+    yield f"\r\n--{boundary}--\r\n".encode()
+
+
+def _head(letter: Letter) -> EmailMessage:
+    """Everything but the attachments. Recipients in Bcc are not named."""
+    message = EmailMessage(policy=_PART)
+    message["From"] = letter.sender
+    message["To"] = letter.to
+    for name, some in (("Cc", letter.cc), ("Reply-To", letter.reply_to)):
+        if some:
+            message[name] = some
+    message["Subject"] = letter.subject
+    message["Date"] = format_datetime(datetime.fromtimestamp(letter.date, UTC))
+    message["Message-ID"] = letter.message_id
+    for name, value in letter.headers.items():
+        message[name] = value
+    message.set_content(letter.text)
+    if letter.html:
+        message.add_alternative(letter.html, subtype="html")
+        message.set_boundary(f"=_{digest('alternative', letter.message_id).hex()[:32]}")
+    return message
+
+
+def _head_of(attachment: Attachment) -> bytes:
+    main, _, sub = attachment.content_type.partition("/")
+    head = EmailMessage(policy=_PART)
+    head.set_content(b"", maintype=main, subtype=sub, filename=attachment.name)
+    return head.as_bytes()
+
+
+def _encoded_size(size: int) -> int:
+    lines, rest = divmod(size, _LINE)
+    return lines * 78 + (-(-rest // 3) * 4 + 2 if rest else 0)
+
+
+def _encoded(attachment: Attachment) -> Iterator[bytes]:
+    """Base64 in lines, whatever lengths the stream is read in."""
+    found, rest = hashlib.sha256(), b""
+    with attachment.open() as stream:
+        while chunk := stream.read(CHUNK):
+            found.update(chunk)
+            rest += chunk
+            full = len(rest) // _LINE * _LINE
+            yield encodebytes(rest[:full]).replace(b"\n", b"\r\n")
+            rest = rest[full:]
+    yield encodebytes(rest).replace(b"\n", b"\r\n")
+    if found.hexdigest() != attachment.sha256:
+        raise ArtifactLost(f"the copy we hold of {attachment.name} is not what was downloaded")
+
+
+class _Chunks(io.RawIOBase):
+    """An iterator of bytes, read like a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._now = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._now:
+            following = next(self._chunks, None)
+            if following is None:
+                return 0
+            self._now = memoryview(following)
+        size = min(len(buffer), len(self._now))
+        buffer[:size] = self._now[:size]
+        self._now = self._now[size:]
+        return size
