@@ -54,10 +54,15 @@ def test_what_is_delivered_stands_there_byte_for_byte(rig: Any, bundle: Any, pro
 
 
 @every_carrier
-def test_an_empty_file_arrives_as_an_empty_file(rig: Any, bundle: Any, progress: Any) -> None:
+def test_an_empty_file_arrives_as_an_empty_file_or_is_given_up(rig: Any, bundle: Any, progress: Any) -> None:
     sent = bundle(files={"a/empty.bin": b""})
-    rig.sink.deliver(sent.delivery(), progress)
-    assert rig.expected(sent) == rig.visible()
+    if rig.takes_empty_files:
+        rig.sink.deliver(sent.delivery(), progress)
+        assert rig.expected(sent) == rig.visible()
+    else:
+        with pytest.raises(Permanent):
+            rig.sink.deliver(sent.delivery(), progress)
+        assert {} == rig.visible()
 
 
 @every_sink

@@ -177,7 +177,8 @@ class Sink(ABC):
 
     @abstractmethod
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
-        """Raises Retryable, Permanent, Conflict, ArtifactLost or ClaimLost; anything else counts as retryable."""
+        """Raises Retryable, Permanent, Conflict, ArtifactLost or ClaimLost; NotReady, which burns no tries, where the
+        place is still at work on what it took; anything else counts as retryable."""
 
     @abstractmethod
     def check(self) -> str:

@@ -8,6 +8,7 @@ SINKS = Registry(
         "azure": Entry(target="webhook_svc.sinks.azure:Azure"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
+        "paperless": Entry(target="webhook_svc.sinks.paperless:Paperless"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
         "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
         "sharepoint": Entry(target="webhook_svc.sinks.sharepoint:SharePoint"),

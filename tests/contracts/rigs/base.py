@@ -98,6 +98,8 @@ class Rig:
     """False for a stand-in that was written here."""
     over_http: ClassVar[bool] = False
     """True where the requests of `sink` go through `front`."""
+    takes_empty_files: ClassVar[bool] = True
+    """False where the service refuses them."""
     sink: Sink
     broken: Sink
     """A sink of the same kind whose place cannot be used, or whose credentials are wrong."""
@@ -113,7 +115,7 @@ class Rig:
         raise NotImplementedError
 
     def expected(self, bundle: Bundle) -> dict[str, bytes]:
-        """What `visible` shows after the bundle arrived whole."""
+        """What `visible` shows after the bundle arrived whole: files, or the words of a notice."""
         return {**bundle.files, bundle.manifest_path: MANIFEST}
 
     def plant(self, path: str, content: bytes) -> None:
