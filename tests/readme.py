@@ -1,13 +1,18 @@
-"""The README's chapter on providers is what `webhook-svc providers NAME` prints: `python -m tests.readme` writes it."""
+"""The README's chapters on providers and sinks are what `webhook-svc providers NAME` and `webhook-svc sinks` print:
+`python -m tests.readme` writes them.
+"""
 
 import sys
 from pathlib import Path
 
+from webhook_svc.cli.plugins import sink_facts
 from webhook_svc.core.registry import guide_of
 from webhook_svc.providers import PROVIDERS
+from webhook_svc.sinks import SINKS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- python -m tests.readme writes what follows -->", "<!-- and ends here -->"
+SINKS_BEGIN, SINKS_END = "<!-- python -m tests.readme writes this table -->", "<!-- and the table ends here -->"
 ELSEWHERE = ("generic",)
 """Shown whole under "Configuration by example"."""
 
@@ -18,10 +23,25 @@ def chapter() -> str:
     return "\n\n".join(_section(name) for name in names)
 
 
+def sinks() -> str:
+    """A line for each kind of sink."""
+    heads = ("kind", "what it is", "a repeat", "how arrival is proved", "largest file", "extra")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for one in sink_facts(SINKS):
+        extra = f"`[{one['extra']}]`" if one["extra"] else ""
+        cells = (f"`{one['name']}`", one["what"], one["repeat"], one["proof"], one["largest"], extra)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def with_chapter(text: str) -> str:
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{chapter()}\n\n{END}{after}"
+    return _filled(_filled(text, BEGIN, END, chapter()), SINKS_BEGIN, SINKS_END, sinks())
+
+
+def _filled(text: str, begin: str, end: str, content: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{content}\n\n{end}{after}"
 
 
 def _section(name: str) -> str:

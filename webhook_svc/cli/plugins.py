@@ -39,7 +39,8 @@ def providers(name: str | None, as_json: bool) -> None:
 def sinks(name: str | None, as_json: bool) -> None:
     """List the kinds of destination.
 
-    With NAME: how to set one up, and all its settings.
+    A repeat, after a crash or a lost answer, leaves one effect, or it can be recognised and is counted.
+    With NAME: how to set one up, the rights it needs, its limits and all its settings.
 
     \b
     Example:
@@ -47,7 +48,40 @@ def sinks(name: str | None, as_json: bool) -> None:
     """
     from .. import wiring
 
-    _explain(wiring.KINDS.sinks, name, SinkKeys, as_json)
+    registry = wiring.KINDS.sinks
+    if name is not None:
+        _explain_one(registry.load(name), name, SinkKeys, as_json)
+    elif as_json:
+        echo_json(sink_facts(registry))
+    else:
+        rows = [(one["name"], one["what"], one["repeat"], one["largest"]) for one in sink_facts(registry)]
+        click.echo(table(("NAME", "WHAT IT IS", "A REPEAT", "LARGEST FILE"), rows, longest=70))
+
+
+def sink_facts(registry: Registry) -> list[dict[str, str]]:
+    """Of each kind of sink: name, what, repeat, proof, largest, and the extra it needs ("" = none). Of one whose
+    library is missing `what` is the install line, and the rest is empty."""
+    return [{"name": name, "extra": registry.extra_of(name), **_facts(registry, name)} for name in registry.names()]
+
+
+def _facts(registry: Registry, name: str) -> dict[str, str]:
+    try:
+        kind: Any = registry.load(name)
+    except ConfigError as error:
+        return {"what": str(error), "repeat": "", "proof": "", "largest": ""}
+    return {
+        "what": _sentence(kind),
+        "repeat": "one effect" if kind.create_only else "counted",
+        "proof": kind.proof,
+        "largest": _size(kind.max_bytes) if kind.carries_files else "no files, a notice",
+    }
+
+
+def _size(most: int | None) -> str:
+    if most is None:
+        return "any"
+    power = next(power for power in (4, 3, 2, 1, 0) if most >= 1000**power)
+    return f"{most / 1000**power:.3g} {('B', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
 def _explain(registry: Registry, name: str | None, common: type, as_json: bool) -> None:

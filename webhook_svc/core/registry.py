@@ -46,6 +46,10 @@ class Registry:
             raise ConfigError(f"{entry.target} is not a class")
         return loaded
 
+    def extra_of(self, name: str) -> str:
+        """The extra that its libraries come with ("" = none)."""
+        return self._builtin[name].extra if name in self._builtin else ""
+
     def _third_parties(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for point in importlib.metadata.entry_points(group=self.group):
