@@ -41,6 +41,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "socket": (*SENDERS, "web"),  # web shuts the server's own connection at a body's deadline, and opens none
     **dict.fromkeys(("http.client", "urllib.request"), SENDERS),
     **dict.fromkeys(("ssl", "urllib3", "smtplib", "httpx", "aiohttp", "ftplib", "paramiko"), ("http", "sinks")),
+    "imaplib": ("sinks",),
     "requests": (*SENDERS, "signing"),  # signing prepares requests for a library that signs them, and sends none
     **dict.fromkeys(("socketserver", "http.server", "wsgiref", "aiosmtpd"), ("simulators",)),
 }

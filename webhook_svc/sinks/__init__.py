@@ -9,6 +9,7 @@ SINKS = Registry(
         "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
+        "imap": Entry(target="webhook_svc.sinks.imap:Imap"),
         "paperless": Entry(target="webhook_svc.sinks.paperless:Paperless"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
         "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
