@@ -14,6 +14,7 @@ SINKS = Registry(
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
         "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
         "sharepoint": Entry(target="webhook_svc.sinks.sharepoint:SharePoint"),
+        "webdav": Entry(target="webhook_svc.sinks.webdav:Webdav"),
         "webhook": Entry(target="webhook_svc.sinks.webhook:Webhook"),
     },
 )
