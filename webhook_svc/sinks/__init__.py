@@ -9,6 +9,7 @@ SINKS = Registry(
         "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
+        "gdrive": Entry(target="webhook_svc.sinks.gdrive:GoogleDrive"),
         "imap": Entry(target="webhook_svc.sinks.imap:Imap"),
         "paperless": Entry(target="webhook_svc.sinks.paperless:Paperless"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),

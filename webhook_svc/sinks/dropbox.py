@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Final
 
 from ..core.errors import Conflict, Permanent, Retryable, WebhookError
@@ -23,7 +22,6 @@ from .answers import failure
 from .bearer import Bearer, by_form
 from .sessions import pieces
 from .things import Stored, Thing, joined, receipt, things
-from .upload import held_back
 
 _FORBIDDEN: Final = re.compile(r"[\\\x00-\x1f\x7f]")
 _RESERVED: Final = re.compile(
@@ -120,8 +118,8 @@ that differ in case alone are one. Dropbox advises against emoji in names: some 
         return Stored(id=told(at_path(stored, "id")), proof=self.proof, found=found)
 
     def _send(self, thing: Thing, ours: "ContentHash", still_ours: Callable[[], None]) -> Answer:
-        body = Upload(open=partial(held_back, thing.open, still_ours), size=thing.size)
-        return self._upload("files/upload", {**self._commit(thing), "content_hash": ours.hexdigest()}, body)
+        argument = {**self._commit(thing), "content_hash": ours.hexdigest()}
+        return self._upload("files/upload", argument, thing.upload(still_ours))
 
     def _send_pieces(self, thing: Thing, ours: "ContentHash", still_ours: Callable[[], None]) -> Answer:  # noqa: ARG002 - one signature
         answer = self._upload("files/upload_session/start", {}, b"")

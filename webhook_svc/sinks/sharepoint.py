@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 from ..core.errors import Conflict, Permanent, Retryable, WebhookError
 from ..core.flow import told, told_in
-from ..core.outgoing import Answer, Request, Token, Upload
+from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt, at_path
@@ -25,7 +24,6 @@ from .bearer import Bearer, by_form
 from .quickxor import QuickXor
 from .sessions import Piece, pieces
 from .things import Stored, Thing, joined, receipt, things
-from .upload import held_back
 
 _FAIL: Final = {"@microsoft.graph.conflictBehavior": "fail"}
 _FORBIDDEN: Final = re.compile(r'["*:<>?\\|\x00-\x1f]')
@@ -160,9 +158,9 @@ held; PDFs stay as they are.
     def _send(self, thing: Thing, still_ours: Callable[[], None]) -> bool:
         """False where another was faster."""
         url = f"{self._item(thing.path, '/content')}?{'&'.join(map('='.join, _FAIL.items()))}"
-        body = Upload(open=partial(held_back, thing.open, still_ours), size=thing.size)
         headers = {"Content-Type": thing.content_type}
-        return _written(self._bearer.call(Request(method="PUT", url=url, headers=headers, body=body)))
+        request = Request(method="PUT", url=url, headers=headers, body=thing.upload(still_ours))
+        return _written(self._bearer.call(request))
 
     def _send_pieces(self, thing: Thing, still_ours: Callable[[], None]) -> bool:
         url = self._item(thing.path, "/createUploadSession")
