@@ -15,6 +15,7 @@ SINKS = Registry(
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),
         "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
         "sharepoint": Entry(target="webhook_svc.sinks.sharepoint:SharePoint"),
+        "slack": Entry(target="webhook_svc.sinks.slack:Slack"),
         "webdav": Entry(target="webhook_svc.sinks.webdav:Webdav"),
         "webhook": Entry(target="webhook_svc.sinks.webhook:Webhook"),
     },

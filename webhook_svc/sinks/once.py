@@ -8,8 +8,13 @@ from ..core.ports import Progress
 from ..core.types import Delivery
 
 
+def unsure(answer: Answer) -> bool:
+    """Whether a server that answered so may have done it all the same."""
+    return answer.status >= 500 or answer.status == 408
+
+
 class Once:
-    """Kept in the delivery's progress: `sending`, `repeats`, and what `done` was told.
+    """Kept in the delivery's progress: what was begun, what is done, and how often it was repeated.
 
     A try whose answer never came may have gone through. It is made again, for to be told twice is better than never,
     and counted; the service's number of tries bounds it.
@@ -23,28 +28,35 @@ class Once:
     @property
     def known(self) -> Mapping[str, Any] | None:
         """What `done` was told by an earlier try."""
-        found = self._state.get("done")
-        return found if isinstance(found, Mapping) else None
+        return self._told("done")
+
+    @property
+    def begun(self) -> Mapping[str, Any] | None:
+        """What `begin` was told by a try whose end is not known."""
+        return self._told("begun")
 
     @property
     def repeats(self) -> int:
         """How often it was sent although it may have been there already."""
         return int(self._state.get("repeats", 0))
 
-    def begin(self) -> None:
+    def begin(self, **what: Any) -> None:
         """Directly before the act. ClaimLost where it is not ours any more."""
-        again = bool(self._state.get("sending"))
-        self._keep(sending=True, repeats=self.repeats + again)
+        again = self.begun is not None
+        self._keep(begun=what, repeats=self.repeats + again)
         self._delivery.still_ours()
 
-    def refused(self, answer: Answer) -> None:
-        """After an answer that is no success. Only a server's own trouble leaves open what it did before."""
-        if answer.status < 500 and answer.status != 408:
-            self._keep(sending=False)
+    def refused(self) -> None:
+        """It surely did not go through."""
+        self._keep(begun=None)
 
     def done(self, **what: Any) -> None:
         """It went through."""
-        self._keep(sending=False, done=what)
+        self._keep(begun=None, done=what)
+
+    def _told(self, name: str) -> Mapping[str, Any] | None:
+        found = self._state.get(name)
+        return found if isinstance(found, Mapping) else None
 
     def _keep(self, **changes: Any) -> None:
         self._state |= changes

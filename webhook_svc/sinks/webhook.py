@@ -22,7 +22,7 @@ from ..files import CHUNK
 from ..signing.keys import decode_key
 from .answers import MAY_PASS, failure
 from .hook import host, origin
-from .once import Once
+from .once import Once, unsure
 from .pieces import Entry, form, in_base64, joined
 from .upload import held_back
 
@@ -108,7 +108,8 @@ asks with OPTIONS, for some receivers act upon every GET: whether the signature 
         if once.known is None:
             answer = self._posted(delivery, once)
             if not answer.ok:
-                once.refused(answer)
+                if not unsure(answer):
+                    once.refused()
                 raise failure("posting", answer)
             once.done(status=answer.status)
             return self._receipt(delivery, once, answer.status, found=False)
