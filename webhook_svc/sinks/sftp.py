@@ -17,7 +17,7 @@ from ..core.settings import setting
 from ..core.types import Delivery, Receipt
 from ..files import CHUNK
 from .ssh import SshSettings, Way
-from .things import Thing, things
+from .things import SIZE, Stored, Thing, receipt, things
 
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that are asked for ahead when a file is read back: so much of it is in memory at once."""
@@ -93,7 +93,11 @@ server with its bytes; what stands there before is read all the same.
             for number, file in enumerate(files):
                 if not found[number]:
                     self._store(sftp, file, _beside(file, token, number), delivery.still_ours)
-        return self._receipt(files, found=all(found))
+        stored = [
+            Stored(proof=self.proof if there or self.settings.verify == "read" else SIZE, found=there)
+            for there in found
+        ]
+        return receipt(f"{self.settings.host}:{files[0].path}", files, stored)
 
     def check(self) -> str:
         root = posixpath.normpath(self.settings.path)
@@ -111,15 +115,6 @@ server with its bytes; what stands there before is read all the same.
         if path.startswith("/") or ".." in path.split("/"):
             raise Permanent(f"{path} leads out of the folder {self.settings.path}")
         return posixpath.normpath(posixpath.join(self.settings.path, path))
-
-    def _receipt(self, files: list[Thing], *, found: bool) -> Receipt:
-        details = {
-            "paths": [file.path for file in files],
-            "sha256": [file.sha256 for file in files],
-            "bytes": sum(file.size for file in files),
-        }
-        proof = self.proof if found or self.settings.verify == "read" else "size of the stored file"
-        return Receipt(location=f"{self.settings.host}:{files[0].path}", proof=proof, found=found, details=details)
 
     # --- one file ---
 

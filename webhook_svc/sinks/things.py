@@ -13,6 +13,9 @@ from ..core.types import Delivery, Receipt
 from ..files import CHUNK
 from .upload import held_back
 
+SIZE: Final = "size of the stored file"
+"""How a file is proved that somebody chose not to have read back."""
+
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 
 

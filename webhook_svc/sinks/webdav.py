@@ -19,8 +19,7 @@ from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import EMPTY, Delivery, Receipt
 from .answers import failure
-from .things import Thing, joined, things
-from .upload import held_back
+from .things import SIZE, Stored, Thing, joined, receipt, things
 
 _PARTLY: Final = 207
 """Among the successes, and none: something was refused, and the body says what (RFC 4918, 11.1)."""
@@ -97,7 +96,9 @@ is read all the same.
             for file, temp, there in zip(files, _temps(files, token), found, strict=True):
                 if not there:
                     self._store(file, temp, delivery.still_ours)
-        return self._receipt(files, found=all(found))
+        read = self.settings.verify == "read"
+        stored = [Stored(proof=self.proof if there or read else SIZE, found=there) for there in found]
+        return receipt(self._url(files[0].path), files, stored)
 
     def check(self) -> str:
         probe = f".{self._token()}.tmp"
@@ -106,15 +107,6 @@ is read all the same.
             raise failure("writing", answer)
         self._drop(probe)
         return f"{urlsplit(self.settings.url).hostname} takes files from {self.settings.user or 'everybody'}"
-
-    def _receipt(self, files: list[Thing], *, found: bool) -> Receipt:
-        details = {
-            "paths": [file.path for file in files],
-            "sha256": [file.sha256 for file in files],
-            "bytes": sum(file.size for file in files),
-        }
-        proof = self.proof if found or self.settings.verify == "read" else "size of the stored file"
-        return Receipt(location=self._url(files[0].path), proof=proof, found=found, details=details)
 
     # --- one file ---
 
@@ -132,8 +124,7 @@ is read all the same.
 
     def _placed(self, file: Thing, temp: str, still_ours: Callable[[], None]) -> bool:
         """False where what was written is gone."""
-        body = Upload(open=partial(held_back, file.open, still_ours), size=file.size)
-        answer = self._call("PUT", temp, {"Content-Type": file.content_type}, body)
+        answer = self._call("PUT", temp, {"Content-Type": file.content_type}, file.upload(still_ours))
         if not answer.ok:
             raise failure("writing", answer)
         if not self._arrived(temp, file):
