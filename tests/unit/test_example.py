@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.contracts.rigs.google import service_account_key
 from webhook_svc.config import SECTIONS, Kinds, load
 from webhook_svc.core.registry import Registry
 from webhook_svc.core.sections import Config, SinkKeys, SourceKeys
@@ -30,6 +31,7 @@ KINDS = Kinds(providers=PROVIDERS, sinks=SINKS)
 FAKE = {
     "AZURE_SAS_TOKEN": "sv=2021-12-02&sp=cr&sr=c&sig=x",
     "FIRMA_WEBHOOK_SECRET": "ab" * 32,
+    "GCS_KEY": service_account_key(),
     "GDRIVE_CREDENTIALS": '{"client_email": "robot@acme.example", "private_key": "x"}',
     "IMAP_URL": "imaps://user:password@mail.example",
     "SFTP_PRIVATE_KEY": a_private_key(),

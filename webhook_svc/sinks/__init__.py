@@ -9,6 +9,7 @@ SINKS = Registry(
         "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
+        "gcs": Entry(target="webhook_svc.sinks.gcs:Gcs"),
         "gdrive": Entry(target="webhook_svc.sinks.gdrive:GoogleDrive"),
         "imap": Entry(target="webhook_svc.sinks.imap:Imap"),
         "paperless": Entry(target="webhook_svc.sinks.paperless:Paperless"),

@@ -1,6 +1,5 @@
 """A container of Azure Blob Storage: create-only writes, checked by the service, compared after the fact."""
 
-import hashlib
 import re
 import time
 from base64 import b64decode
@@ -9,18 +8,18 @@ from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any, ClassVar, Final, Literal
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs
 
 from ..core.errors import Retryable, WebhookError
-from ..core.outgoing import Answer, Request, Token, Upload
+from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, hosts_in, setting
 from ..core.types import Delivery, Receipt
 from ..signing.shared_key import SharedKey, sign
 from .answers import failure
 from .bearer import Bearer, by_form
-from .objects import check_prefix, compare, key_of, md5_of
-from .things import Stored, Thing, receipt, things
+from .objects import Bucket, check_prefix, delivered, md5_of, same_md5
+from .things import Stored, Thing
 
 VERSION: Final = "2021-12-02"
 """Of the service's API: of those since 2019-12-12, from which on Put Blob takes 5000 MiB, the first with all tiers.
@@ -31,10 +30,6 @@ _CONTAINER: Final = re.compile(r"(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _DIRECTORY: Final = re.compile(r"[A-Za-z0-9.-]+")
 _SAS: Final = re.compile(r"\??(?=.*\bsig=)[A-Za-z0-9%&=._~:+/,-]+")
 _WORD: Final = re.compile(r"[A-Za-z0-9]{1,64}")
-_MAY_STAND: Final = (403, 409, 412)
-"""How the service says that a blob stands there already: BlobAlreadyExists and ConditionNotMet; before it looks at any
-condition BlobImmutableDueToPolicy, LeaseIdMissing, and, to a signature that may create alone, a refusal."""
-_LARGE: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,43 +132,37 @@ what happens to a blob of the tier *Archive*, which cannot be read.
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
         super().__init__(name, settings, http)
         self._clock = clock
-        self._address = self.settings.address()
-        self._way: Http = Bearer(http, self._logged_in) if self.settings.client_secret else http
+        self._container = Bucket(
+            address=self.settings.address(),
+            http=Bearer(http, self._logged_in) if self.settings.client_secret else http,
+            vouched=self._vouched,
+            failure=_failure,
+            reads=self.settings.verify == "read",
+        )
 
     def hosts(self) -> frozenset[str]:
-        return hosts_in(self.settings) | {host_of(self._address)}
+        return hosts_in(self.settings) | {host_of(self._container.address)}
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the container is its memory
-        sent = list(things(delivery, partial(key_of, self.settings.prefix), manifest=self.settings.manifest))
-        stored = [self._store(thing, delivery.still_ours) for thing in sent]
-        return receipt(f"{self._address}/{sent[0].path}", sent, stored)
+        return delivered(
+            delivery,
+            self._container.address,
+            partial(self._store, delivery.still_ours),
+            prefix=self.settings.prefix,
+            manifest=self.settings.manifest,
+        )
 
     def check(self) -> str:
-        answer = self._way.call(self._request("HEAD", "webhook-svc-check"))
+        answer = self._container.call("HEAD", "webhook-svc-check")
         if _code(answer) == "ContainerNotFound" or not (answer.ok or answer.status == 404):
-            raise self._failure("looking into the container", answer)
+            raise _failure("looking into the container", answer)
         ends = parse_qs(self.settings.sas_token.reveal()).get("se", []) if self.settings.sas_token else []
         until = f"; the shared access signature ends at {ends[0]}" if ends else ""
         return f"container {self.settings.container} answers and takes our credentials{until}"
 
-    # --- one blob ---
-
-    def _store(self, thing: Thing, still_ours: Callable[[], None]) -> Stored:
+    def _store(self, still_ours: Callable[[], None], thing: Thing) -> Stored:
         md5 = md5_of(thing)
-        # A service that refuses a long body need not read it to its end, and then its answer may be lost.
-        head = self._head(thing) if thing.size > _LARGE else None
-        if head is not None:
-            return Stored(found=True, proof=self._compare(thing, md5, head))
-        answer = self._put(thing, still_ours, md5)
-        if answer.ok or answer.status in _MAY_STAND:
-            head = self._head(thing)
-        if head is None and not answer.ok and answer.status != 412:
-            raise self._failure("writing", answer)
-        return Stored(found=not answer.ok, proof=self._compare(thing, md5, head))
-
-    def _put(self, thing: Thing, still_ours: Callable[[], None], md5: str) -> Answer:
         headers = {
-            "Content-Type": thing.content_type,
             "Content-MD5": md5,
             "If-None-Match": "*",
             "x-ms-blob-type": "BlockBlob",
@@ -181,40 +170,18 @@ what happens to a blob of the tier *Archive*, which cannot be read.
         }
         if self.settings.tier:
             headers["x-ms-access-tier"] = self.settings.tier
-        return self._way.call(self._request("PUT", thing.path, headers, thing.upload(still_ours)))
 
-    def _compare(self, thing: Thing, md5: str, head: Answer | None) -> str:
-        ours = head is not None and head.headers.get("x-ms-meta-sha256") == thing.sha256
-        # The metadata is a claim and MD5 alone can be forged: together they say that the blob came whole from us.
-        same = ours and head is not None and head.headers.get("content-md5") == md5 and self.settings.verify == "head"
-        return compare(thing, head, lambda: self._read_back(thing), same=same or None, proof=self.proof)
+        def same(head: Answer) -> bool | None:
+            claimed = head.headers.get("x-ms-meta-sha256", "")
+            return same_md5(thing, md5, kept=head.headers.get("content-md5", ""), claimed=claimed)
 
-    def _head(self, thing: Thing) -> Answer | None:
-        """None where there is no such blob."""
-        answer = self._way.call(self._request("HEAD", thing.path))
-        if answer.status == 404:
-            return None
-        if not answer.ok:
-            raise self._failure("looking", answer)
-        return answer
+        return self._container.create(thing, still_ours, headers=headers, same=same, proof=self.proof)
 
-    def _read_back(self, thing: Thing) -> str:
-        whole = hashlib.sha256()
-        answer = self._way.save(self._request("GET", thing.path), whole.update, limit=max(thing.size, 1))
-        if not answer.ok:
-            raise self._failure("reading back", answer)
-        return whole.hexdigest()
-
-    # --- requests and what their answers mean ---
-
-    def _request(
-        self, method: str, key: str, headers: dict[str, str] | None = None, body: Upload | None = None
-    ) -> Request:
-        url = f"{self._address}/{quote(key, safe='/~')}"
+    def _vouched(self, request: Request) -> Request:
         own = {"x-ms-date": formatdate(self._clock(), usegmt=True), "x-ms-version": VERSION}
-        request = Request(method=method, url=url, headers={**(headers or {}), **own}, body=body)
+        request = replace(request, headers={**request.headers, **own})
         if self.settings.sas_token:
-            return replace(request, url=f"{url}?{self.settings.sas_token.reveal().lstrip('?')}")
+            return replace(request, url=f"{request.url}?{self.settings.sas_token.reveal().lstrip('?')}")
         if self.settings.account_key:
             return sign(request, SharedKey(account=self.settings.account, key=self.settings.account_key))
         return request
@@ -230,11 +197,12 @@ what happens to a blob of the tier *Archive*, which cannot be read.
         }
         return by_form(self.http, f"{self.settings.login.rstrip('/')}/{self.settings.tenant}/oauth2/v2.0/token", form)
 
-    def _failure(self, act: str, answer: Answer) -> WebhookError:
-        code = _code(answer)
-        if code == "Md5Mismatch":
-            return Retryable(f"{act}: the answer was {answer.status} {code}", after=answer.retry_after())
-        return failure(act, answer, code)
+
+def _failure(act: str, answer: Answer) -> WebhookError:
+    code = _code(answer)
+    if code == "Md5Mismatch":
+        return Retryable(f"{act}: the answer was {answer.status} {code}", after=answer.retry_after())
+    return failure(act, answer, code)
 
 
 def _code(answer: Answer) -> str:
