@@ -17,6 +17,7 @@ SINKS = Registry(
         "sftp": Entry(target="webhook_svc.sinks.sftp:Sftp", extra="sftp"),
         "sharepoint": Entry(target="webhook_svc.sinks.sharepoint:SharePoint"),
         "slack": Entry(target="webhook_svc.sinks.slack:Slack"),
+        "teams": Entry(target="webhook_svc.sinks.teams:Teams"),
         "webdav": Entry(target="webhook_svc.sinks.webdav:Webdav"),
         "webhook": Entry(target="webhook_svc.sinks.webhook:Webhook"),
     },

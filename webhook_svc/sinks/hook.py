@@ -1,6 +1,12 @@
 """Secret addresses: whoever knows one may post there, so it is configured, shown and logged as a secret."""
 
+from collections.abc import Mapping
+
+from ..core.outgoing import Request
+from ..core.ports import Http
 from ..core.settings import Secret, host_of
+from ..core.types import EMPTY
+from .answers import MAY_PASS, failure
 
 
 def origin(url: Secret) -> str:
@@ -17,3 +23,11 @@ def origin(url: Secret) -> str:
 def host(url: Secret) -> str:
     """The part that people may see."""
     return origin(url).partition("://")[2].removesuffix(":443")
+
+
+def asked(http: Http, url: Secret, auth: Mapping[str, str] = EMPTY) -> str:
+    """A sentence on what answers there. It is asked with OPTIONS, for some receivers act upon every GET and HEAD."""
+    answer = http.call(Request(method="OPTIONS", url=url.reveal().strip(), auth=auth))
+    if answer.status in MAY_PASS or answer.status >= 500 or answer.status == 410:
+        raise failure("asking with OPTIONS", answer)
+    return f"{host(url)} is there ({answer.status} to OPTIONS; only a delivery shows the rest)"

@@ -13,9 +13,12 @@ TEXT: Final = "{title} is signed and complete.\n{files}\nSource {source}, docume
 def judged(template: str) -> None:
     """ValueError where the template cannot be filled."""
     judge(template, (*FIELDS, "files"))
+    if not template.strip():
+        raise ValueError("a text that says something")
 
 
 def words(template: str, delivery: Delivery, limit: int, place: Callable[[str], str] = str) -> str:
-    """At most `limit` characters. `place` makes foreign text harmless in the chat's own markup."""
+    """Between 1 and `limit` characters. `place` makes foreign text harmless in the chat's own markup."""
     known = {name: place(value) for name, value in {**values(delivery), "files": listed(delivery)}.items()}
-    return storable(filled(template, delivery, known), limit)
+    text = storable(filled(template, delivery, known), limit)
+    return text if text.strip() else delivery.id

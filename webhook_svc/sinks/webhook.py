@@ -20,8 +20,8 @@ from ..core.settings import Secret, setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK
 from ..signing.keys import decode_key
-from .answers import MAY_PASS, failure
-from .hook import host, origin
+from .answers import failure
+from .hook import asked, host, origin
 from .once import Once, unsure
 from .pieces import Entry, form, in_base64, joined
 from .upload import held_back
@@ -116,10 +116,7 @@ asks with OPTIONS, for some receivers act upon every GET: whether the signature 
         return self._receipt(delivery, once, once.known["status"], found=True)
 
     def check(self) -> str:
-        answer = self.http.call(Request(method="OPTIONS", url=self._url(), auth=self._auth))
-        if answer.status in MAY_PASS or answer.status >= 500 or answer.status == 410:
-            raise failure("asking with OPTIONS", answer)
-        return f"{host(self.settings.url)} is there ({answer.status} to OPTIONS; only a delivery shows the rest)"
+        return asked(self.http, self.settings.url, self._auth)
 
     def _posted(self, delivery: Delivery, once: Once) -> Answer:
         body, kind = self._body(delivery)
