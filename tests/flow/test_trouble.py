@@ -40,7 +40,7 @@ def test_an_object_is_written_once_whatever_the_bucket_says_of_it(scene: Scene, 
 
         assert [] == scene.wrong()
     assert 2 == trouble.happened
-    assert 3 == len(scene.receipt(document, "bucket")["details"]["keys"])
+    assert 3 == len(scene.receipt(document, "bucket")["details"]["paths"])
 
 
 # --- what a mail server does ----------------------------------------------------------------------------------------

@@ -1,27 +1,24 @@
 """A bucket at Amazon S3 or any store that speaks its language: create-only writes, compared after the fact."""
 
-import hashlib
-import io
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, ClassVar, Final, Literal
-from urllib.parse import quote
+from typing import Any, ClassVar, Final, Literal
 
-from ..core.errors import Conflict, Permanent, Retryable, WebhookError
-from ..core.outgoing import Answer, Request, Upload
+from ..core.errors import Permanent, Retryable, WebhookError
+from ..core.outgoing import Answer, Request
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
 from ..signing.aws4 import NOTHING, Aws4Key, sign
 from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
 from .answers import failure
-from .upload import held_back
+from .objects import Bucket, check_prefix, delivered
+from .things import Stored, Thing
 
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
-_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _MAY_PASS: Final = frozenset(
     {
         "BadDigest",
@@ -66,8 +63,7 @@ class S3Settings:
             raise ValueError("a region such as eu-central-1")
         if not (_WORD.fullmatch(self.storage_class) and _WORD.fullmatch(self.encryption)):
             raise ValueError("one word as storage_class and as encryption")
-        if any(segment in ("", ".", "..") for segment in self.prefix.strip("/").split("/") if self.prefix):
-            raise ValueError("a prefix without empty segments and dots")
+        check_prefix(self.prefix)
         if any(one in (self.endpoint or "") for one in "@?#"):
             raise ValueError("an endpoint without user, query and fragment")
 
@@ -75,24 +71,6 @@ class S3Settings:
         """The bucket's URL, without a slash at its end."""
         in_path = {"on": True, "off": False}.get(self.path_style)
         return bucket_url(self.bucket, self.region, self.endpoint or "", in_path=in_path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Object:
-    """One object to be."""
-
-    key: str
-    sha256: str
-    size: int
-    content_type: str
-    open: Callable[[], BinaryIO]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
-    found: bool
-    proof: str
-    note: str = ""
 
 
 class S3(Sink):
@@ -131,7 +109,6 @@ look at a store that is known to heed the condition.
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
         super().__init__(name, settings, http)
         self._clock = clock
-        self._address = self.settings.address()
         self._conditional = self.settings.create_only != "off"
         # Some of the other stores answer 200 to a condition that they do not heed.
         other = self.settings.endpoint is not None and self.settings.create_only == "auto"
@@ -142,138 +119,73 @@ look at a store that is known to heed the condition.
             session_token=self.settings.session_token,
             region=self.settings.region,
         )
+        self._bucket = Bucket(
+            address=self.settings.address(),
+            http=http,
+            vouched=self._signed,
+            failure=self._failure,
+            looking={"x-amz-checksum-mode": "ENABLED"},
+            reads=self.settings.verify == "read",
+        )
 
     def hosts(self) -> frozenset[str]:
-        return frozenset({host_of(self._address)})
+        return frozenset({host_of(self._bucket.address)})
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the bucket is its memory
-        objects = list(self._objects(delivery))
-        stored = [self._store(thing, delivery.still_ours) for thing in objects]
-        details: dict[str, Any] = {
-            "keys": [thing.key for thing in objects],
-            "sha256": [thing.sha256 for thing in objects],
-            "bytes": sum(thing.size for thing in objects),
-        }
-        if notes := sorted({one.note for one in stored if one.note}):
-            details["notes"] = notes
-        return Receipt(
-            location=f"s3://{self.settings.bucket}/{objects[0].key}",
-            proof=", ".join(sorted({one.proof for one in stored})),
-            found=all(one.found for one in stored),
-            details=details,
+        return delivered(
+            delivery,
+            f"s3://{self.settings.bucket}",
+            partial(self._store, delivery.still_ours),
+            prefix=self.settings.prefix,
+            manifest=self.settings.manifest,
         )
 
     def check(self) -> str:
-        answer = self._call("GET", f"{self._address}?list-type=2&max-keys=1")
+        answer = self._bucket.call("GET", query="list-type=2&max-keys=1")
         if not answer.ok:
             raise self._failure("listing the bucket", answer)
         return f"bucket {self.settings.bucket} answers and takes our credentials"
 
-    def _objects(self, delivery: Delivery) -> Iterator[_Object]:
-        for placed in delivery.files:
-            part = placed.part
-            yield _Object(
-                key=self._key_of(placed.path),
-                sha256=part.sha256,
-                size=part.size,
-                content_type=part.content_type if _MEDIA_TYPE.fullmatch(part.content_type) else "",
-                open=partial(delivery.open, part),
-            )
-        if self.settings.manifest:
-            yield _Object(
-                key=self._key_of(delivery.manifest_path),
-                sha256=hashlib.sha256(delivery.manifest).hexdigest(),
-                size=len(delivery.manifest),
-                content_type="application/json",
-                open=partial(io.BytesIO, delivery.manifest),
-            )
-
-    def _key_of(self, path: str) -> str:
-        key = "/".join(filter(None, (self.settings.prefix.strip("/"), path)))
-        if len(key.encode()) > 1024:
-            raise Permanent(f"the name is longer than 1024 bytes: {key[:60]}…")
-        return key
-
     # --- one object ---
 
-    def _store(self, thing: _Object, still_ours: Callable[[], None]) -> _Stored:
+    def _store(self, still_ours: Callable[[], None], thing: Thing) -> Stored:
         blind = self.settings.create_only == "auto" and not self._conditional
         note = _LOOKED_FIRST if blind else ""
-        if self._looks and self._head(thing) is not None:
-            return _Stored(found=True, proof=self._compare(thing), note=note)
-        if not self._conditional:
-            return self._written(thing, self._put(thing, still_ours, {}), note)
-        answer = self._put(thing, still_ours, {"If-None-Match": "*"})
-        if answer.status == 412:
-            return _Stored(found=True, proof=self._compare(thing))
-        if answer.status == 501 or error_code(answer) == "NotImplemented":
+        if self._looks and (head := self._bucket.head(thing)) is not None:
+            return self._stored(thing, head, found=True, note=note)
+        answer = self._put(still_ours, thing)
+        if self._conditional and (answer.status == 501 or error_code(answer) == "NotImplemented"):
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
             self._conditional, self._looks = False, True
-            return self._store(thing, still_ours)
-        return self._written(thing, answer)
-
-    def _written(self, thing: _Object, answer: Answer, note: str = "") -> _Stored:
-        if not answer.ok:
+            return self._store(still_ours, thing)
+        found = self._conditional and answer.status == 412
+        if not (answer.ok or found):
             raise self._failure("writing", answer)
-        return _Stored(found=False, proof=self._compare(thing), note=note)
+        return self._stored(thing, self._bucket.head(thing), found=found, note=note)
 
-    def _put(self, thing: _Object, still_ours: Callable[[], None], extra: dict[str, str]) -> Answer:
-        headers = {
-            "Content-Type": thing.content_type or "application/octet-stream",
-            "x-amz-checksum-sha256": checksum(thing.sha256),
-            "x-amz-meta-sha256": thing.sha256,
-            **extra,
-        }
+    def _put(self, still_ours: Callable[[], None], thing: Thing) -> Answer:
+        headers = {"x-amz-checksum-sha256": checksum(thing.sha256), "x-amz-meta-sha256": thing.sha256}
+        if self._conditional:
+            headers["If-None-Match"] = "*"
         if self.settings.storage_class:
             headers["x-amz-storage-class"] = self.settings.storage_class
         if self.settings.encryption:
             headers["x-amz-server-side-encryption"] = self.settings.encryption
-        body = Upload(open=partial(held_back, thing.open, still_ours), size=thing.size)
-        request = Request(method="PUT", url=self._url(thing), headers=headers, body=body)
-        return self.http.call(sign(request, self._key, thing.sha256, self._clock()))
+        return self._bucket.put(thing, still_ours, headers)
 
-    def _compare(self, thing: _Object) -> str:
-        """How it was proved that the object holds these bytes. Conflict where it holds others."""
-        head = self._head(thing)
-        if head is None:
-            raise Retryable("the object was written and cannot be seen yet")
-        if head.headers.get("content-length", str(thing.size)) != str(thing.size):
-            raise Conflict(f"{thing.key} holds other bytes")
-        stored = stored_checksum(head)
-        if self.settings.verify == "head" and stored:
-            found, proof = stored == checksum(thing.sha256), self.proof
-        else:
-            found, proof = self._read_back(thing) == thing.sha256, "read back and hashed"
-        if not found:
-            raise Conflict(f"{thing.key} holds other bytes")
-        return proof
+    def _stored(self, thing: Thing, head: Answer | None, *, found: bool, note: str) -> Stored:
+        def same(head: Answer) -> bool | None:
+            kept = stored_checksum(head)
+            return kept == checksum(thing.sha256) if kept else None
 
-    def _head(self, thing: _Object) -> Answer | None:
-        """None where there is no such object."""
-        answer = self._call("HEAD", self._url(thing), {"x-amz-checksum-mode": "ENABLED"})
-        if answer.status == 404:
-            return None
-        if not answer.ok:
-            raise self._failure("looking", answer)
-        return answer
-
-    def _read_back(self, thing: _Object) -> str:
-        whole = hashlib.sha256()
-        request = sign(Request(url=self._url(thing)), self._key, NOTHING, self._clock())
-        answer = self.http.save(request, whole.update, limit=max(thing.size, 1))
-        if not answer.ok:
-            raise self._failure("reading back", answer)
-        return whole.hexdigest()
+        return Stored(found=found, proof=self._bucket.compare(thing, head, same=same, proof=self.proof), note=note)
 
     # --- requests and what their answers mean ---
 
-    def _url(self, thing: _Object) -> str:
-        return f"{self._address}/{quote(thing.key, safe='/~')}"
-
-    def _call(self, method: str, url: str, headers: dict[str, str] | None = None) -> Answer:
-        request = Request(method=method, url=url, headers=headers or {})
-        return self.http.call(sign(request, self._key, NOTHING, self._clock()))
+    def _signed(self, request: Request) -> Request:
+        """Of what is sent, the hash stands in the metadata; else nothing is sent."""
+        return sign(request, self._key, request.headers.get("x-amz-meta-sha256", NOTHING), self._clock())
 
     def _failure(self, act: str, answer: Answer) -> WebhookError:
         code = error_code(answer)
