@@ -15,16 +15,9 @@ from statistics import median
 from tests.crowd import SINK, SOURCE, Crowd, fill
 from webhook_svc.core.asking import Kind, Query
 from webhook_svc.core.ids import new_id
+from webhook_svc.core.outcomes import Delivered, Fetched, Outcome, Parsed, Settlement
 from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, Receipt, Stage
-from webhook_svc.core.work import (
-    Delivered,
-    Fetched,
-    NewDelivery,
-    Outcome,
-    Parsed,
-    Settlement,
-    Wish,
-)
+from webhook_svc.core.work import NewDelivery, Wish
 from webhook_svc.store.sql import SqlStore
 
 from .databases import Kind as Database

@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from webhook_svc.core.outcomes import Settled, Settlement
 from webhook_svc.core.store import Pending
 from webhook_svc.core.types import Job, Stage
-from webhook_svc.core.work import Accepted, Claims, NewEvent, Settled, Settlement, Wish
+from webhook_svc.core.work import Accepted, Claims, NewEvent, Wish
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import job
 

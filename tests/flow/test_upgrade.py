@@ -17,8 +17,8 @@ from alembic.script import ScriptDirectory
 from tests.conftest import START
 from tests.contracts.way import LEASE, Switch, Way
 from tests.flow.then import Then, in_flight, sha256
+from webhook_svc.core.outcomes import Buried, Settlement
 from webhook_svc.core.types import Job, Stage
-from webhook_svc.core.work import Buried, Settlement
 from webhook_svc.store.migrate import HEAD, alembic_config
 from webhook_svc.store.sql import SqlStore
 

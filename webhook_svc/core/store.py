@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from .asking import Backfill
+from .outcomes import Settled, Settlement
 from .outgoing import Listed
 from .types import Job
 from .work import (
@@ -18,8 +19,6 @@ from .work import (
     Reconciled,
     Reconciliation,
     RefusedCallback,
-    Settled,
-    Settlement,
     SigningRow,
     Wish,
 )

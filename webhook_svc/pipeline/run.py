@@ -20,11 +20,11 @@ from ..core.errors import (
     WebhookError,
 )
 from ..core.lanes import Party, Turn
+from ..core.outcomes import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from ..core.ports import Clock
 from ..core.retry import RetryPolicy
 from ..core.store import Store
 from ..core.types import Job, Stage
-from ..core.work import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from .stages import Stages
 
 UNLIKELY_TRIES = 2

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..core.errors import ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
+from ..core.outcomes import Closed, Delivered, Fetched, Outcome, Parsed
 from ..core.ports import Clock, Fetcher, Vault
 from ..core.retry import RetryPolicy
 from ..core.store import Store
@@ -22,18 +23,7 @@ from ..core.types import (
     SourceEvent,
     Stage,
 )
-from ..core.work import (
-    Closed,
-    Delivered,
-    DeliveryRow,
-    EventRow,
-    Fetched,
-    Haul,
-    NewDelivery,
-    Outcome,
-    Parsed,
-    SigningRow,
-)
+from ..core.work import DeliveryRow, EventRow, Haul, NewDelivery, SigningRow
 from .bundle import Bundle, delivery_of, named_apart, opening
 from .evidence import callback
 from .pack import ZIP

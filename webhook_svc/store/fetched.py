@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.ids import storable
+from ..core.outcomes import Fetched, Settlement
 from ..core.types import Job, Part, Stage, sink_lane
-from ..core.work import DeliveryRow, Extra, Fetched, NewDelivery, Settlement
+from ..core.work import DeliveryRow, Extra, NewDelivery
 from .accept import REQUEUE_INTERVAL
 from .codec import dump, load_ref
 from .deliveries import insert_deliveries

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from ..core.ids import storable
 from ..core.lanes import Party, Turn
+from ..core.outcomes import Settlement
 from ..core.types import Job, Stage
-from ..core.work import Settlement
 from .accept import on_conflict_nothing
 from .engine import Tx
 from .prepared import Prepared

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.ids import storable
+from ..core.outcomes import Closed, Parsed, Settlement
 from ..core.types import Job, Meaning, Stage, lane_party
-from ..core.work import Closed, Parsed, Settlement, SigningRow
+from ..core.work import SigningRow
 from .engine import Tx
 from .jobs import finish, insert_jobs, insert_running, new_job
 from .prepared import PreparedEach, Row

@@ -11,19 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.ids import storable
+from ..core.outcomes import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Refetch, Settled, Settlement
 from ..core.types import Job, Stage
-from ..core.work import (
-    Again,
-    Buried,
-    Closed,
-    Delivered,
-    Fetched,
-    Outcome,
-    Parsed,
-    Refetch,
-    Settled,
-    Settlement,
-)
 from . import lanes
 from .accept import REQUEUE_INTERVAL
 from .claim import fenced

@@ -15,6 +15,7 @@ from .. import __version__
 from ..core.asking import Backfill, Query, Replayed, ReplayOrder
 from ..core.errors import ClaimLost, Permanent, StoreUnavailable
 from ..core.lanes import LaneRow
+from ..core.outcomes import Settled, Settlement
 from ..core.outgoing import Listed
 from ..core.store import Pending
 from ..core.types import Job
@@ -30,8 +31,6 @@ from ..core.work import (
     Reconciled,
     Reconciliation,
     RefusedCallback,
-    Settled,
-    Settlement,
     SigningRow,
     Wish,
 )

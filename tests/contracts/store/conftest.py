@@ -12,20 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from webhook_svc.core.ids import digest, new_id
+from webhook_svc.core.outcomes import Delivered, Fetched, Outcome, Parsed, Settled, Settlement
 from webhook_svc.core.types import DocumentRef, Job, Meaning, Part, RawRequest, Receipt, Stage
-from webhook_svc.core.work import (
-    Accepted,
-    Claims,
-    Delivered,
-    Fetched,
-    NewDelivery,
-    NewEvent,
-    Outcome,
-    Parsed,
-    Settled,
-    Settlement,
-    Wish,
-)
+from webhook_svc.core.work import Accepted, Claims, NewDelivery, NewEvent, Wish
 from webhook_svc.store.sql import SqlStore
 
 SOURCE = "contracts"

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from webhook_svc.core.outcomes import Buried, Closed
 from webhook_svc.core.types import RawRequest, Stage
-from webhook_svc.core.work import Buried, Closed, RefusedCallback
+from webhook_svc.core.work import RefusedCallback
 from webhook_svc.store import accept
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import event, job, payload, refused

@@ -6,20 +6,9 @@ from typing import Any
 
 import pytest
 
+from webhook_svc.core.outcomes import Again, Buried, Closed, Delivered, Outcome, Refetch, Settled, Settlement
 from webhook_svc.core.types import DocumentRef, Job, Meaning, Stage
-from webhook_svc.core.work import (
-    Again,
-    Buried,
-    Closed,
-    Delivered,
-    DeliveryRow,
-    EventRow,
-    Outcome,
-    Refetch,
-    Settled,
-    Settlement,
-    SigningRow,
-)
+from webhook_svc.core.work import DeliveryRow, EventRow, SigningRow
 from webhook_svc.store import settle
 from webhook_svc.store.read import SMALL
 from webhook_svc.store.tables import attempt, delivery, event, job, signing, signing_event

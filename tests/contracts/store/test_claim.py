@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from webhook_svc.core.errors import ClaimLost, Permanent
+from webhook_svc.core.outcomes import Again, Closed, Delivered
 from webhook_svc.core.types import Stage
-from webhook_svc.core.work import Again, Closed, Delivered
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import attempt, delivery, event, job
 

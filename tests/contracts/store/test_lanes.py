@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from webhook_svc.core.asking import ReplayOrder
 from webhook_svc.core.lanes import Party, Turn
+from webhook_svc.core.outcomes import Again, Buried, Delivered, Settled
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
-from webhook_svc.core.work import Again, Buried, Delivered, Settled
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import job, lane
 

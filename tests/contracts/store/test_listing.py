@@ -6,8 +6,9 @@ import pytest
 
 from webhook_svc.core.asking import Query, pages
 from webhook_svc.core.errors import Permanent
+from webhook_svc.core.outcomes import Again, Buried, Closed
 from webhook_svc.core.types import RawRequest, Stage
-from webhook_svc.core.work import Again, Buried, Closed, RefusedCallback
+from webhook_svc.core.work import RefusedCallback
 from webhook_svc.store.tables import attempt, delivery, event, payload, signing
 
 

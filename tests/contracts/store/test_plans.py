@@ -13,23 +13,10 @@ from tests.plans import Plan, Watched, watched
 from webhook_svc.core.asking import Query
 from webhook_svc.core.ids import digest, new_id
 from webhook_svc.core.lanes import COUNTED
+from webhook_svc.core.outcomes import Again, Buried, Closed, Delivered, Fetched, Outcome, Parsed, Settlement
 from webhook_svc.core.outgoing import Listed
 from webhook_svc.core.types import DocumentRef, Meaning, Part, RawRequest, Receipt
-from webhook_svc.core.work import (
-    Again,
-    Buried,
-    Claims,
-    Closed,
-    Delivered,
-    Fetched,
-    NewDelivery,
-    NewEvent,
-    Outcome,
-    Parsed,
-    Reconciled,
-    Settlement,
-    Wish,
-)
+from webhook_svc.core.work import Claims, NewDelivery, NewEvent, Reconciled, Wish
 from webhook_svc.store.lanes import CANDIDATES
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.sweep import PURGE_BATCH

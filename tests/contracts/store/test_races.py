@@ -18,8 +18,9 @@ import sqlalchemy as sa
 
 from webhook_svc.core.asking import ReplayOrder
 from webhook_svc.core.errors import StoreUnavailable
+from webhook_svc.core.outcomes import Again, Buried, Closed, Delivered, Outcome, Refetch, Settlement
 from webhook_svc.core.types import DocumentRef, Job, Meaning, Stage
-from webhook_svc.core.work import Again, Buried, Claims, Closed, Delivered, Outcome, Refetch, Settlement, Wish
+from webhook_svc.core.work import Claims, Wish
 from webhook_svc.store import accept, claim, replay, settle
 from webhook_svc.store.engine import Tx
 from webhook_svc.store.sql import SqlStore

@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from webhook_svc.core.asking import Query, ReplayOrder
+from webhook_svc.core.outcomes import Buried, Delivered, Fetched, Parsed
 from webhook_svc.core.outgoing import Listed
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
-from webhook_svc.core.work import Buried, Delivered, Fetched, Listing, Look, Parsed, Reconciled
+from webhook_svc.core.work import Listing, Look, Reconciled
 from webhook_svc.store import reconcile
 from webhook_svc.store.sql import SqlStore
 from webhook_svc.store.tables import event, job, payload, reconciliation, signing

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.asking import Replayed, ReplayOrder
+from webhook_svc.core.outcomes import Buried, Closed, Delivered, Refetch
 from webhook_svc.core.types import Meaning, Stage
-from webhook_svc.core.work import Buried, Closed, Delivered, Refetch
 from webhook_svc.store.tables import attempt, delivery, event, job, signing
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.asking import ReplayOrder
+from webhook_svc.core.outcomes import Buried, Closed, Delivered, Refetch
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
-from webhook_svc.core.work import Buried, Closed, Delivered, Refetch
 from webhook_svc.store.tables import lease
 
 LATER = 1000.0

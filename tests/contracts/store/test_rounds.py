@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.ids import digest
+from webhook_svc.core.outcomes import Again, Buried, Closed, Fetched, Parsed
 from webhook_svc.core.outgoing import Listed
 from webhook_svc.core.types import DocumentRef, Meaning, Stage
-from webhook_svc.core.work import Again, Buried, Closed, Fetched, Parsed
 from webhook_svc.store.tables import delivery, event, job, part, signing
 
 SAME = digest("content", "contracts", "d1", "aa")

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.lanes import LaneRow, Party
+from webhook_svc.core.outcomes import Again
 from webhook_svc.core.retry import RetryPolicy
-from webhook_svc.core.work import Again
 from webhook_svc.store.tables import job, lane, worker
 
 SOURCE, SINK = "source:contracts", "sink:archive"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.asking import ReplayOrder
+from webhook_svc.core.outcomes import Again, Buried, Closed, Delivered, Parsed, Refetch
 from webhook_svc.core.types import DocumentRef, Meaning, Receipt, Stage
-from webhook_svc.core.work import Again, Buried, Closed, Delivered, Parsed, Refetch
 from webhook_svc.store.tables import attempt, delivery, event, job, part, signing, signing_event
 
 HOSTILE = ("\x00 and \x00", "\ud800 alone \udfff", "x" * 20_000, "🖋️ 署名 \u202e", "'; DROP TABLE event; --")

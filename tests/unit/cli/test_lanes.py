@@ -7,8 +7,9 @@ import pytest
 
 from webhook_svc import wiring
 from webhook_svc.core.lanes import Party
+from webhook_svc.core.outcomes import Again, Settlement
 from webhook_svc.core.retry import RetryPolicy
-from webhook_svc.core.work import Again, Settlement, Wish
+from webhook_svc.core.work import Wish
 
 LANE = "source:contracts"
 RETRY = RetryPolicy(pause_after=1, pause_first=600.0, pause_longest=600.0)

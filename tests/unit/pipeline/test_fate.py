@@ -18,9 +18,9 @@ from webhook_svc.core.errors import (
     Unlikely,
 )
 from webhook_svc.core.lanes import Party
+from webhook_svc.core.outcomes import Again, Buried, Fetched, Outcome
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.types import Job, Stage
-from webhook_svc.core.work import Again, Buried, Fetched, Outcome
 from webhook_svc.pipeline.run import STORE_AWAY, fate, heard
 
 POLICY = RetryPolicy(delays=(5.0, 30.0), not_ready=(1.0,), give_up_after=100.0)

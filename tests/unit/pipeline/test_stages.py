@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryable
+from webhook_svc.core.outcomes import Closed, Fetched, Outcome, Parsed
 from webhook_svc.core.outgoing import Lacking
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.routing import Route
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import Artifact, DocumentRef, Job, Meaning, Part, RawRequest, SourceEvent, Stage
-from webhook_svc.core.work import Closed, EventRow, Fetched, Haul, Outcome, Parsed, PartRow, SigningRow
+from webhook_svc.core.work import EventRow, Haul, PartRow, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.stages import Stages
 
