@@ -6,6 +6,7 @@ SINKS = Registry(
     "webhook_svc.sinks",
     {
         "azure": Entry(target="webhook_svc.sinks.azure:Azure"),
+        "box": Entry(target="webhook_svc.sinks.box:Box"),
         "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),
         "email": Entry(target="webhook_svc.sinks.email:Email"),
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),

@@ -31,13 +31,13 @@ class StandIn:
     routes: ClassVar[tuple[tuple[str, str, str], ...]]
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        request = Request(environ)
-        request.get_data()
-        try:
-            response = self._routed(request)
-        except Refusal as refusal:
-            response = self.refused(refusal)
-            response.headers.extend(refusal.headers)
+        with Request(environ) as request:
+            request.get_data()
+            try:
+                response = self._routed(request)
+            except Refusal as refusal:
+                response = self.refused(refusal)
+                response.headers.extend(refusal.headers)
         return response(environ, start_response)
 
     def refused(self, refusal: Refusal) -> Response:
