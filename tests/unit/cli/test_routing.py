@@ -1,10 +1,12 @@
 """Where a callback would go, and what a sink that was added later is given."""
 
+import json
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
-from webhook_svc.core.rawhttp import raw_text
+from webhook_svc.core.rawhttp import parse_request, raw_text
 
 
 @pytest.fixture
@@ -75,6 +77,40 @@ def test_a_sink_that_todays_configuration_would_send_nothing_is_given_nothing(wo
 )
 def test_half_an_order_is_refused(world: Any, words: list[str]) -> None:
     assert 2 == world.run("replay", *words).exit_code
+
+
+def test_a_zip_with_the_callback_in_it_arrives_and_its_repeat_is_the_same(world: Any) -> None:
+    world.tables["sources.contracts"]["parts"] = ["document", "callback"]
+    world.tables["sinks.archive"] |= {"pack": "zip", "manifest": False}
+    world.receive(world.callback("d1"))
+    (path,) = (world.folder / "archive" / "d1").iterdir()
+    before = path.read_bytes()
+    (delivery,) = world.json("deliveries")
+    again = world.run("replay", delivery["id"], "--again", "--reason", "to see whether it is the same")
+    world.receive()
+
+    assert (0, ".zip", before) == (again.exit_code, path.suffix, path.read_bytes())
+    assert ["delivered"] == [one["state"] for one in world.json("deliveries")]
+    with ZipFile(path) as archive:
+        assert world.simulator.document_bytes("d1") in [archive.read(name) for name in archive.namelist()]
+        assert parse_request(archive.read("callback.http")).json()["data"]
+        assert "d1" == json.loads(archive.read("manifest.json"))["document"]
+
+
+def test_what_fits_no_route_is_held_and_goes_out_once_there_is_one(world: Any) -> None:
+    world.tables["sources.contracts"]["sinks"] = []
+    world.extra = '\n[[routes]]\ntitle = ["lease*"]\nsinks = ["archive"]\n'
+    world.receive(world.callback("d1"))
+    (held,) = world.json("dead")
+    assert ("held", "it fits no route, and the source 'contracts' names no sinks") == (held["state"], held["reason"])
+
+    world.extra = '\n[[routes]]\nsinks = ["archive"]\n'
+    assert 0 == world.run("replay", held["id"], "--release").exit_code
+    world.receive()
+
+    assert [] == world.json("dead")
+    assert {"d1"} == {name.partition("/")[0] for name in tree(world.folder / "archive")}
+    assert [1] == [one["version"] for one in world.json("deliveries")]
 
 
 def tree(folder: Any) -> dict[str, bytes]:

@@ -74,6 +74,7 @@ class World:
     wait: float = 600.0
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     asked: list[tuple[str, ...]] = field(default_factory=list)
+    most: int | None = None
     sinks: tuple[str, ...] = ("archive",)
     routes: tuple[Route, ...] = ()
     parts: tuple[str, ...] = ("document", "certificate")
@@ -94,7 +95,7 @@ class World:
         store: Any = SimpleNamespace(signing=lambda _id: row, spoken=lambda _id: self.spoken)
         vault: Any = Memory(self.lost)
         fetcher: Any = self
-        nothing: Any = SimpleNamespace(max_path=1024)
+        nothing: Any = SimpleNamespace(max_path=1024, max_bytes=self.most)
         source = Source(
             name="contracts",
             provider=nothing,
@@ -387,3 +388,15 @@ def test_a_lost_callback_is_made_again_from_the_event_that_it_was() -> None:
     outcome = again.run(row)
 
     assert (1, [], []) == (outcome.version, again.asked, kinds(outcome))
+
+
+# --- deliver ------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_too_large_for_its_sink_is_never_begun() -> None:
+    row: Any = SimpleNamespace(sink="archive", parts=(DEED, replace(DEED, name="large.pdf", size=11)))
+    stages = World(most=10).stages(ROW)
+    told = "large.pdf has 11 bytes; such a sink takes files of 10 at most"
+
+    with pytest.raises(Permanent, match=told):
+        replace(stages, store=SimpleNamespace(delivery=lambda _id: row)).deliver(job())
