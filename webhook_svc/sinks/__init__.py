@@ -12,6 +12,7 @@ SINKS = Registry(
         "folder": Entry(target="webhook_svc.sinks.folder:Folder"),
         "gcs": Entry(target="webhook_svc.sinks.gcs:Gcs"),
         "gdrive": Entry(target="webhook_svc.sinks.gdrive:GoogleDrive"),
+        "http_put": Entry(target="webhook_svc.sinks.http_put:HttpPut"),
         "imap": Entry(target="webhook_svc.sinks.imap:Imap"),
         "paperless": Entry(target="webhook_svc.sinks.paperless:Paperless"),
         "s3": Entry(target="webhook_svc.sinks.s3:S3"),

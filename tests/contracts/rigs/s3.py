@@ -2,6 +2,7 @@
 
 import hashlib
 import html
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ ANYBODY = {
 def moto() -> Iterator[str]:
     from moto.server import ThreadedMotoServer  # slow to import, and only needed here
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # its access log repeats signatures that stand in addresses
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()

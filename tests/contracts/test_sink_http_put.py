@@ -1,0 +1,283 @@
+"""What the plain PUT makes of addresses, of servers without conditions, and of those that let nobody look."""
+
+import hashlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from werkzeug.wrappers import Request, Response
+
+from tests.guard import secret
+from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.settings import Secret, Url
+from webhook_svc.sinks.address import FIELDS, Address
+from webhook_svc.sinks.http_put import HttpPutSettings
+
+from .rigs.base import make_sink
+from .rigs.front import Fault, Front, before
+from .rigs.http_put import HttpPutRig
+from .rigs.servers import Servers, served
+from .rigs.standin import StandIn, must, only, reply
+
+KEY = "contracts/doc-1/deed.pdf"
+DEED = b"%PDF-1.7 deed %%EOF"
+LOGIN = secret("login")
+
+
+@pytest.fixture
+def rig(servers: Servers, tmp_path: Path, start: ExitStack) -> HttpPutRig:
+    return HttpPutRig(servers, tmp_path, start)
+
+
+# --- the address ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("template", "rendered"),
+    [
+        ("https://h.example/a/{path}", "https://h.example/a/2026/M%C3%BCller%20%26%20Co%3F.pdf"),
+        ("https://h.example/{sha256}?name={path}&s=%2F", "https://h.example/ab12?name=2026%2FM%C3%BCller%20%26%20Co%3F.pdf&s=%2F"),
+        ("https://h.example/{document}/{version}/{path}", "https://h.example/a%2Fb/1/2026/M%C3%BCller%20%26%20Co%3F.pdf"),
+    ],
+)  # fmt: skip
+def test_what_is_put_in_is_encoded_for_its_place(template: str, rendered: str) -> None:
+    values = {"path": "2026/Müller & Co?.pdf", "sha256": "ab12", "document": "a/b", "version": "1"}
+    assert rendered == Address.of(Secret(template)).render(values)
+
+
+@pytest.mark.parametrize("path", ["../other/deed.pdf", "a/./b", "a//b"])
+def test_a_value_that_would_climb_is_refused(path: str) -> None:
+    with pytest.raises(Permanent, match="path"):
+        Address.of(Secret("https://h.example/a/{path}")).render(dict.fromkeys(FIELDS, path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"address": "https://{path}.example/"}, "host fixed"),
+        ({"address": "https://h.example{path}"}, "host fixed"),
+        ({"address": "https://bot:pw@h.example/{path}"}, "without user"),
+        ({"address": "ftp://h.example/{path}"}, "address"),
+        ({"address": "https://h.example/{path}#x"}, "fragment"),
+        ({"address": "https://h.example/{pth}"}, "'path'"),
+        ({"address": "https://h.example/{document}/{filename}"}, "would meet"),
+        ({"address": "https://h.example/{path"}, "lone"),
+        ({"address": None}, "address or an ask"),
+        ({"ask": Url("https://h.example/sign")}, "address or an ask"),
+        ({"address": None, "ask": Url("https://h.example/sign")}, "verify"),
+        ({"headers": {"X-A": Secret("a\r\nb")}}, "headers"),
+        ({"headers": {"X A": Secret("a")}}, "headers"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], said: str) -> None:
+    given = {"address": "https://h.example/{path}?sig=hunter2", **changes}
+    address = Secret(given["address"]) if given["address"] else None
+    with pytest.raises(ValueError, match=said) as caught:
+        HttpPutSettings(**{**given, "address": address})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_receipt_names_the_place_and_not_the_signature(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    receipt = rig.sink.deliver(bundle().delivery(), progress)
+    assert rig.front.address.removeprefix("http://") + ":" + KEY == receipt.location
+
+
+# --- servers that can be looked at ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "fate", "said"),
+    [
+        (Fault(status=400), Permanent, "writing: the answer was 400"),
+        (Fault(status=403, headers={"x-ms-error-code": "AuthorizationFailure"}), Retryable, "403 AuthorizationFailure"),
+        (Fault(status=403, body=b"<Error><Code>AccessDenied</Code></Error>"), Retryable, "403 AccessDenied"),
+        (Fault(status=404), Permanent, "404"),
+        (Fault(status=409), Retryable, "409"),
+        (Fault(status=412), Permanent, "412"),
+        (Fault(status=413), Permanent, "413"),
+        (Fault(status=307, headers={"Location": "http://127.0.0.1:1/"}), Permanent, "final address"),
+        (Fault(status=503, headers={"Retry-After": "9"}), Retryable, "503"),
+    ],
+)
+def test_the_answer_to_a_put_decides_the_fate(
+    rig: HttpPutRig, bundle: Any, progress: Any, fault: Fault, fate: type[WebhookError], said: str
+) -> None:
+    rig.front.meet(fault, at=1)
+    with pytest.raises(fate, match=said) as caught:
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert fate is type(caught.value)
+    assert {} == rig.visible()
+
+
+def test_a_refusal_of_what_stands_there_already_is_no_failure(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    """Repositories word it in many ways: 400, 403, 409."""
+    rig.front.meet(Fault(status=403, passes=True), at=1)
+    receipt = rig.make(manifest=False).deliver(bundle().delivery(), progress)
+    assert receipt.found
+    assert {KEY: DEED} == rig.visible()
+
+
+def test_what_slips_in_between_look_and_put_stays(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    with pytest.raises(Conflict):
+        rig.sink.deliver(bundle(still_ours=lambda: rig.plant(KEY, b"others")).delivery(), progress)
+    assert {KEY: b"others"} == rig.visible()
+
+
+def test_where_the_server_knows_no_condition_the_look_is_all_and_the_receipt_says_so(
+    rig: HttpPutRig, bundle: Any, progress: Any
+) -> None:
+    sink = rig.make(manifest=False)
+    rig.front.meet(Fault(status=501), at=1)
+    receipt = sink.deliver(bundle().delivery(), progress)
+    assert ["HEAD", "PUT", "HEAD", "PUT"] == [method for method, _ in rig.front.seen][:4]
+    assert "If-None-Match" in receipt.details["notes"][0]
+
+
+def test_size_is_enough_of_a_proof_for_a_new_file_alone(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    sink = rig.make(verify="size", manifest=False)
+    assert "size of the stored file" == sink.deliver(bundle().delivery(), progress).proof
+    assert ["HEAD", "PUT", "HEAD"] == [method for method, _ in rig.front.seen]
+    rig.plant(KEY, DEED[::-1])
+    with pytest.raises(Conflict):
+        sink.deliver(bundle().delivery(), progress)
+
+
+def test_a_file_that_is_gone_right_after_the_put_is_no_receipt(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    rig.front.meet(Fault(status=200), at=1)
+    with pytest.raises(Retryable, match="cannot be seen"):
+        rig.sink.deliver(bundle().delivery(), progress)
+
+
+# --- presigned addresses: nobody may look ---------------------------------------------------------------------------
+
+
+class Signer(StandIn):
+    """A service that presigns, and the store behind it, which knows an address for one PUT of one object alone.
+
+    As S3 does: https://docs.aws.amazon.com/AmazonS3/latest/userguide/PresignedUrlUploadObject.html (read 2026-11-22).
+    """
+
+    routes = (("POST", "/sign", "sign"), ("PUT", "/store/(.+)", "put"))
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.objects: dict[str, bytes] = {}
+        self.answer: Any = None
+
+    def refused(self, refusal: Any) -> Response:
+        return Response(f"<Error><Code>{refusal.code}</Code></Error>", refusal.status)
+
+    def sign(self, request: Request) -> Response:
+        must(request.headers.get("X-Login") == LOGIN, 401, "Unauthorized")
+        asked = request.get_json()
+        only(asked, ["path", "sha256", "size", "content_type"])
+        url = f"{self.address}/store/{quote(asked['path'])}?X-Amz-Signature={self._signature(asked['path'])}"
+        return reply(self.answer or {"url": url, "headers": {"X-Amz-Signed": asked.get("sha256") or "-"}})
+
+    def put(self, request: Request, path: str) -> Response:
+        must(request.args.get("X-Amz-Signature") == self._signature(path), 403, "SignatureDoesNotMatch")
+        must(hashlib.sha256(request.data).hexdigest() == request.headers.get("X-Amz-Signed"), 400, "BadDigest")
+        must(len(request.data) == request.content_length, 400, "IncompleteBody")
+        must("X-Login" not in request.headers, 400, "RequestHeaderNotSigned")
+        must(request.headers.get("If-None-Match") != "*" or path not in self.objects, 412, "PreconditionFailed")
+        self.objects[path] = request.data
+        return Response()
+
+    def _signature(self, path: str) -> str:
+        return secret(hashlib.sha256(path.encode()).hexdigest()[:20])
+
+
+@pytest.fixture
+def signer() -> Signer:
+    return Signer()
+
+
+@pytest.fixture
+def front(signer: Signer, start: ExitStack) -> Front:
+    front = start.enter_context(before(start.enter_context(served(signer))))
+    signer.address = front.address
+    return front
+
+
+@pytest.fixture
+def presigned(front: Front) -> Any:
+    table = {"ask": f"{front.address}/sign", "headers": {"X-Login": LOGIN}, "verify": "none", "manifest": False}
+    return lambda: make_sink("http_put", table)
+
+
+def test_each_file_goes_to_the_address_that_was_signed_for_it(
+    presigned: Any, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    files = {KEY: DEED, "contracts/계약서.pdf": b"%PDF two"}
+    assert "gives addresses" in presigned().check()
+    receipt = presigned().deliver(bundle(files=files).delivery(), progress)
+    assert files == signer.objects
+    assert ("accepted by the server", False) == (receipt.proof, receipt.found)
+
+
+def test_what_was_sent_before_the_answer_was_lost_counts_as_done(
+    presigned: Any, front: Front, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    front.meet(Fault(passes=True), at=1)
+    with pytest.raises(Retryable):
+        presigned().deliver(bundle().delivery(), progress)
+    front.forget()
+    assert presigned().deliver(bundle().delivery(), progress).found
+    assert {KEY: DEED} == signer.objects
+
+
+def test_what_was_there_before_the_first_try_is_a_conflict(
+    presigned: Any, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    signer.objects[KEY] = b"others"
+    for _ in range(2):
+        with pytest.raises(Conflict, match="there before"):
+            presigned().deliver(bundle().delivery(), progress)
+    assert {KEY: b"others"} == signer.objects
+
+
+def test_a_copy_that_was_damaged_was_never_sent(presigned: Any, signer: Signer, bundle: Any, progress: Any) -> None:
+    with pytest.raises(ArtifactLost):
+        presigned().deliver(bundle(lost={"deed.pdf": 3}).delivery(), progress)
+    signer.objects[KEY] = b"others"
+    with pytest.raises(Conflict):
+        presigned().deliver(bundle().delivery(), progress)
+
+
+def test_what_is_done_is_not_sent_again(presigned: Any, front: Front, bundle: Any, progress: Any) -> None:
+    files = {"a/one.pdf": b"1", "a/two.pdf": b"2"}
+    with pytest.raises(ArtifactLost):
+        presigned().deliver(bundle(files=files, lost={"two.pdf": 0}).delivery(), progress)
+    front.forget()
+    presigned().deliver(bundle(files=files).delivery(), progress)
+    assert ["POST", "PUT"] == [method for method, _ in front.seen]
+
+
+@pytest.mark.parametrize("answer", [{"link": "x"}, {"url": 7}, {"url": "http://127.0.0.1:1/", "headers": ["X"]}])
+def test_an_answer_without_an_address_is_tried_again(
+    presigned: Any, signer: Signer, bundle: Any, progress: Any, answer: Any
+) -> None:
+    signer.answer = answer
+    with pytest.raises(Retryable, match="holds none"):
+        presigned().deliver(bundle().delivery(), progress)
+
+
+def test_an_address_inside_our_own_network_is_refused_unless_it_was_configured(
+    presigned: Any, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    signer.answer = {"url": "http://127.0.0.1:1/store/x"}
+    with pytest.raises(Permanent):
+        presigned().deliver(bundle().delivery(), progress)
+
+
+def test_azure_names_what_is_there_before(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    rig.front.meet(Fault(status=409, headers={"x-ms-error-code": "BlobAlreadyExists"}), at=0)
+    with pytest.raises(Conflict):
+        rig.make(verify="none").deliver(bundle().delivery(), progress)
+
+
+def test_check_says_what_it_cannot_know(rig: HttpPutRig) -> None:
+    rig.front.meet(Fault(status=403))
+    assert "first delivery" in rig.make(verify="none").check()
