@@ -156,7 +156,7 @@ def test_the_sections_of_the_example_are_the_defaults() -> None:
     assert [] == [name for name in SECTIONS if getattr(example, name) != getattr(plain, name)]
 
 
-@pytest.mark.parametrize("name", ["archive", "local", "legal", "papers", "partner", "team"])
+@pytest.mark.parametrize("name", ["archive", "local", "legal", "papers", "partner", "team", "everywhere"])
 def test_what_the_example_shows_of_a_sink_is_required_or_the_default(name: str) -> None:
     settings = loaded(active()).sinks[name].settings
     assert [] == [

@@ -5,6 +5,7 @@ from ..core.registry import Entry, Registry
 SINKS = Registry(
     "webhook_svc.sinks",
     {
+        "apprise": Entry(target="webhook_svc.sinks.apprise:Apprise", extra="notify"),
         "azure": Entry(target="webhook_svc.sinks.azure:Azure"),
         "box": Entry(target="webhook_svc.sinks.box:Box"),
         "dropbox": Entry(target="webhook_svc.sinks.dropbox:Dropbox"),

@@ -1,0 +1,124 @@
+"""A notice in any of the chats that the library Apprise knows: Matrix, Telegram, Discord, ntfy and many more."""
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import apprise
+
+from ..core.errors import Permanent, Retryable, WebhookError
+from ..core.ports import Http, Progress, Sink
+from ..core.settings import Secret, setting
+from ..core.types import Delivery, Receipt
+from .notice import TEXT, judged, words
+from .once import Once
+
+_LONGEST: Final = 3000
+_LONGEST_TITLE: Final = 250
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}://.+")
+_CODE: Final = re.compile(r"\berror=(\d{3})\b")
+_WORD: Final = re.compile(r"[\w .()/+&-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppriseSettings:
+    url: Secret = setting("One address as Apprise writes it, such as ntfy://host/topic; a secret.")
+    title: str = setting("Template of the title, where the service has titles.", "Signed: {title}")
+    text: str = setting("Template of the notice; {files} lists the files.", TEXT)
+    timeout: float = setting("Seconds that the service may take.", 60.0)
+
+    def __post_init__(self) -> None:
+        if not _ADDRESS.fullmatch(self.url.reveal().strip()):
+            raise ValueError("one address such as ntfy://host/topic")
+        judged(self.title)
+        judged(self.text)
+        if not 1 <= self.timeout <= 600:
+            raise ValueError("a timeout between 1 and 600 seconds")
+
+
+class Apprise(Sink):
+    """Tells of a delivery; the files stay where they are."""
+
+    Settings = AppriseSettings
+    settings: AppriseSettings
+    create_only: ClassVar[bool] = False
+    carries_files: ClassVar[bool] = False
+    proof: ClassVar[str] = "Apprise says that the service took it"
+    guide: ClassVar[str] = """\
+Needs the extra: `pip install 'webhook-svc[notify]'`. The addresses of more than a hundred services are explained at
+https://appriseit.com/services/. For several chats configure several sinks: each is then tried on its own. Slack and
+Teams have sinks of their own here, which tell more of what went wrong.
+
+**Permissions:** what the address holds; it is treated as a secret as a whole.
+
+**Network:** the library opens its own connections. What this service otherwise sees to does not hold for them: the
+rules on addresses (`allow_hosts`), `[http] proxy`, its time-outs and its certificates (`ca_file`). The environment's
+proxies (`HTTPS_PROXY`) count instead. So let nobody choose the address whom you would not let choose a host in your
+network.
+
+**Retry:** Apprise says yes or no, and after a no the notice may have arrived all the same. It is sent again, for to be
+told twice is better than never, and the receipt counts it (`repeats`). What was accepted is not sent again.
+
+**Limits:** no files. A text ends after 3000 characters, a title after 250; the service may have less. `check` only
+reads the address: whether the service takes it, a notice shows.
+"""
+
+    def __init__(self, name: str, settings: Any, http: Http) -> None:
+        super().__init__(name, settings, http)
+        _quiet()
+        self._asset = apprise.AppriseAsset(
+            async_mode=False,
+            secure_logging=True,
+            storage_mode=apprise.PersistentStoreMode.MEMORY,
+            service_timeout=self.settings.timeout,
+        )
+
+    def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
+        once = Once(delivery, progress)
+        if once.known is not None:
+            return self._receipt(once, str(once.known["service"]), found=True)
+        service = self._service()
+        title = words(self.settings.title, delivery, _LONGEST_TITLE)
+        text = words(self.settings.text, delivery, _LONGEST)
+        once.begin()
+        with service.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT) as result:
+            if not result:
+                raise _failure(result)
+        name = _name(service)
+        once.done(service=name)
+        return self._receipt(once, name, found=False)
+
+    def check(self) -> str:
+        return f"Apprise can read the address, of {_name(self._service())} (whether it is taken, only a notice shows)"
+
+    def _service(self) -> apprise.Apprise:
+        """A new one each time: it sleeps between two notices of its own."""
+        service = apprise.Apprise(asset=self._asset)
+        if not service.add(self.settings.url.reveal().strip()) or len(service) != 1:
+            raise Permanent("Apprise cannot read the address: it knows no such service, or something is missing in it")
+        return service
+
+    def _receipt(self, once: Once, service: str, *, found: bool) -> Receipt:
+        return Receipt(location=service, proof=self.proof, found=found, details={"repeats": once.repeats})
+
+
+def _quiet() -> None:
+    """What the library logs is foreign text, and may hold parts of the address."""
+    log = logging.getLogger("apprise")
+    if log.propagate:
+        log.addHandler(logging.NullHandler())
+        log.propagate = False
+
+
+def _name(service: apprise.Apprise) -> str:
+    name = str(service[0].service_name)
+    return name if _WORD.fullmatch(name) else "a service"
+
+
+def _failure(result: apprise.AppriseResult) -> WebhookError:
+    """Of what the library logged, a status is all that is told."""
+    if result.status is apprise.AppriseResultStatus.TIMEOUT:
+        return Retryable("the service did not answer Apprise in time")
+    codes = sorted({code for entry in result.logs() for code in _CODE.findall(entry.message)})
+    return Retryable("Apprise could not deliver it" + (f": the service answered {', '.join(codes)}" if codes else ""))
