@@ -1,6 +1,6 @@
 """The command that says whether the service could run, and where an example would go: check."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -9,6 +9,7 @@ from ..core.asking import Destination
 from ..core.errors import WebhookError
 from ..core.ids import fingerprint
 from ..core.rawhttp import parse_request
+from ..core.routing import Route, name_of
 from ..core.sections import Config
 from ..core.settings import Secret
 from .frame import as_json, fail
@@ -49,6 +50,7 @@ def check(live: bool, example: tuple[str, BinaryIO] | None, as_json: bool) -> No
     report: dict[str, Any] = {
         "sources": [_source(made, name) for name in config.sources],
         "sinks": [_sink(config, name) for name in config.sinks],
+        "routes": [_route(route, number) for number, route in enumerate(config.routes, 1)],
         "warnings": wiring.warnings(config, made),
     }
     if example is not None:
@@ -114,6 +116,12 @@ def _sink(config: Config, name: str) -> dict[str, Any]:
     return {"sink": name, "kind": sink.kind, "parts": list(sink.parts), "pack": sink.pack, "path": path}
 
 
+def _route(route: Route, number: int) -> dict[str, Any]:
+    given = {name: list(getattr(route, name)) for name in ("source", "type", "title", "signer") if getattr(route, name)}
+    when = given | {f"meta.{name}": [pattern] for name, pattern in route.meta.items()}
+    return {"route": name_of(route, number), "when": when, "sinks": list(route.sinks)}
+
+
 def _print_report(report: dict[str, Any]) -> None:
     if report["sources"]:
         rows = [
@@ -133,10 +141,17 @@ def _print_report(report: dict[str, Any]) -> None:
     if report["sinks"]:
         rows = [(one["sink"], one["kind"], one["path"]) for one in report["sinks"]]
         click.echo(table(("SINK", "KIND", "PATH OF A FILE"), rows) + "\n")
+    if report["routes"]:
+        rows = [(one["route"], _conditions(one["when"]), ", ".join(one["sinks"])) for one in report["routes"]]
+        click.echo(table(("ROUTE", "WHEN", "SINKS"), rows) + "\n")
     if "example" in report:
         _print_destinations(report["example"])
     for warning in report["warnings"]:
         click.secho(f"warning: {plain(warning)}", fg="yellow", bold=True)
+
+
+def _conditions(when: Mapping[str, list[str]]) -> str:
+    return " and ".join(f"{name} is {' or '.join(patterns)}" for name, patterns in when.items()) or "always"
 
 
 def _verified(source: dict[str, Any]) -> str:

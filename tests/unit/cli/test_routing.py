@@ -24,6 +24,13 @@ def test_check_says_which_sinks_an_example_would_reach_and_why(routed: Any) -> N
     assert "example: d1 goes to legal, archive (by all of them)" in done.stdout
 
 
+def test_check_shows_the_routes(routed: Any) -> None:
+    routed.extra = '\n[[routes]]\nsource = ["c*", "hr"]\nmeta = { kind = "L*" }\nsinks = ["legal"]\n'
+    shown = " ".join(routed.run("check").stdout.split())
+
+    assert "route 1 source is c* or hr and meta.kind is L* legal" in shown
+
+
 def test_check_says_where_an_example_goes_without_a_route(routed: Any) -> None:
     done = routed.run("check", "--example", "contracts", "-", input=raw_text(routed.callback("d1")))
 
