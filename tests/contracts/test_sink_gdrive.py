@@ -11,7 +11,8 @@ from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.gdrive import GoogleDrive, GoogleDriveSettings
 
 from .rigs.front import Fault
-from .rigs.gdrive import FOLDER, ROBOT, SHARED
+from .rigs.gdrive import FOLDER, SHARED
+from .rigs.google import service_account_key
 
 on_drive = pytest.mark.parametrize("rig", ["gdrive"], indirect=True)
 in_pieces = pytest.mark.usefixtures("small_pieces")
@@ -281,7 +282,7 @@ def test_a_folder_outside_of_shared_drives_is_written_to(rig: Any, bundle: Any, 
 
 @on_drive
 def test_a_person_on_whose_behalf_we_may_not_act_is_tried_again(rig: Any) -> None:
-    with pytest.raises(Retryable, match="400 invalid_grant"):
+    with pytest.raises(Retryable, match="401 unauthorized_client"):
         rig.make(subject="other@acme.example").check()
 
 
@@ -300,15 +301,16 @@ def test_check_finds_that_we_may_only_read(rig: Any) -> None:
 
 
 @on_drive
-def test_a_key_that_is_none_is_given_up_without_a_word_of_it(rig: Any) -> None:
-    key = json.dumps({"client_email": ROBOT, "private_key": secret("not-a-key")})
-    with pytest.raises(Permanent, match="an RSA private key in PEM form") as caught:
-        rig.make(credentials=key).check()
-    assert secret("") not in str(caught.value)
+def test_a_token_that_is_refused_is_renewed_once(rig: Any, bundle: Any, progress: Any) -> None:
+    rig.sink.check()
+    rig.api.login.given.clear()
+    rig.sink.deliver(bundle().delivery(), progress)
+    assert 2 == rig.api.login.count
+    assert rig.expected(bundle()) == rig.visible()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"client_email": 1, "private_key": "x"}', secret("no-json")])
-def test_credentials_that_are_no_key_file_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="the JSON key of a service account") as caught:
-        GoogleDriveSettings(credentials=Secret(text), folder_id="x")
+@pytest.mark.parametrize("text", ["{}", secret("no-json"), service_account_key(private_key=secret("not-a-key"))])
+def test_a_key_that_cannot_be_used_is_refused_without_a_word_of_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"key") as caught:
+        GoogleDriveSettings(key=Secret(text), folder_id="x")
     assert secret("") not in str(caught.value)

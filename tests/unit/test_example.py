@@ -32,7 +32,7 @@ FAKE = {
     "AZURE_SAS_TOKEN": "sv=2021-12-02&sp=cr&sr=c&sig=x",
     "FIRMA_WEBHOOK_SECRET": "ab" * 32,
     "GCS_KEY": service_account_key(),
-    "GDRIVE_CREDENTIALS": '{"client_email": "robot@acme.example", "private_key": "x"}',
+    "GDRIVE_KEY": service_account_key(),
     "IMAP_URL": "imaps://user:password@mail.example",
     "SFTP_PRIVATE_KEY": a_private_key(),
     "SMTP_URL": "smtps://user:password@mail.example",

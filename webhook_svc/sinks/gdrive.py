@@ -16,12 +16,12 @@ from ..core.errors import Conflict, Permanent, Retryable, WebhookError
 from ..core.flow import told, told_in
 from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Clock, Http, Progress, Sink
-from ..core.settings import Secret, Url, setting
+from ..core.settings import Secret, Url, hosts_in, setting
 from ..core.template import url_segment
 from ..core.types import Delivery, Receipt, at_path
 from .answers import failure
 from .bearer import Bearer
-from .google import by_service_account, check_key
+from .service_account import ServiceAccount
 from .sessions import Piece, pieces
 from .things import Stored, Thing, receipt, things
 
@@ -32,17 +32,16 @@ _MOST_PAGES: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoogleDriveSettings:
-    credentials: Secret = setting("The JSON key of a service account; usually ${GDRIVE_CREDENTIALS}.")
+    key: Secret = setting("The key of a service account: the text of its JSON file, usually by ${GDRIVE_KEY}.")
     folder_id: str = setting("The id of the folder that everything is kept in; of a shared drive itself, its id.")
     shared_drive: str = setting("The id of the shared drive that the folder is in, empty for none.", "")
     subject: str = setting("With delegation for a whole domain: the person on whose behalf files are written.", "")
     scope: str = setting("What tokens are asked for.", "https://www.googleapis.com/auth/drive")
     manifest: bool = setting("Write the manifest of each bundle beside its files, last.", True)
     api: Url = setting("The address of the API.", Url("https://www.googleapis.com"))
-    login: Url = setting("The address where tokens are given out.", Url("https://oauth2.googleapis.com/token"))
 
     def __post_init__(self) -> None:
-        check_key(self.credentials)
+        ServiceAccount.read(self.key).check()
 
 
 class GoogleDrive(Sink):
@@ -74,7 +73,11 @@ the older one is used and the other stays empty.
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
         super().__init__(name, settings, http)
         self._clock = clock
+        self._account = ServiceAccount.read(self.settings.key)
         self._bearer = Bearer(http, self._log_in)
+
+    def hosts(self) -> frozenset[str]:
+        return hosts_in(self.settings) | {self._account.host}
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         sent = list(things(delivery, str, manifest=self.settings.manifest))
@@ -229,11 +232,8 @@ the older one is used and the other stays empty.
         return self._bearer.call(Request(method=method, url=url, json=body))
 
     def _log_in(self) -> Token:
-        settings = self.settings
-        now = self._clock()
-        return by_service_account(
-            self.http, settings.login, settings.credentials, settings.scope, now, settings.subject
-        )
+        acting_for = {"sub": self.settings.subject} if self.settings.subject else {}
+        return self._account.log_in(self.http, self.settings.scope, self._clock(), **acting_for)
 
 
 class _Ids:

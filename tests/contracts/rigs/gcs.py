@@ -102,7 +102,7 @@ class Storage(StandIn):
         return answer
 
     def _place(self, request: Request, bucket: str) -> Place:
-        must(request.headers.get("Authorization") == f"Bearer {self.login.token}", 401, "AuthenticationRequired")
+        must(self.login.knows(request), 401, "AuthenticationRequired")
         must(bucket in self.places, 404, "NoSuchBucket")
         place = self.places[bucket]
         place.seen.append((request.method, {name.lower(): value for name, value in request.headers.items()}))

@@ -5,34 +5,28 @@ handle-errors; reference/rest/v3/files; developers.google.com/identity/protocols
 2026-11-22. Everything is in a shared drive: who does not say that it knows of those, sees nothing.
 """
 
-import json
 import re
 import threading
-from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import md5, sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
 
 from .base import Rig, make_sink
 from .front import before
+from .google import Login, service_account_key
 from .servers import Servers, served
-from .standin import TALKATIVE, TOKEN, Refusal, StandIn, check_bearer, json_of, must, only, reply
+from .standin import TALKATIVE, Refusal, StandIn, json_of, must, only, reply
 
 FOLDER = "application/vnd.google-apps.folder"
 SHARED = "0ASharedDrive"
-ROBOT = "robot@acme.iam.gserviceaccount.com"
 STEP = 256 * 1024
 ALL_DRIVES = {"supportsAllDrives", "includeItemsFromAllDrives", "corpora", "driveId"}
 _SEARCH = re.compile(
@@ -91,8 +85,8 @@ class DriveApi(StandIn):
         ("PUT", r"/upload/drive/v3/files", "piece"),
     )
 
-    def __init__(self, public: rsa.RSAPublicKey) -> None:
-        self.public = public
+    def __init__(self) -> None:
+        self.login = Login("https://www.googleapis.com/auth/drive", {"legal@acme.example"})
         self.state = State()
         self.lock = threading.Lock()
         self.count = 0
@@ -111,27 +105,11 @@ class DriveApi(StandIn):
             return f"1{sha256(str(self.count).encode()).hexdigest()[:32]}"
 
     def refused(self, refusal: Refusal) -> Response:
-        if refusal.code == "invalid_grant":
-            return reply({"error": refusal.code, "error_description": TALKATIVE}, refusal.status)
         errors = [{"domain": "global", "reason": refusal.code, "message": TALKATIVE}]
         return reply({"error": {"code": refusal.status, "message": TALKATIVE, "errors": errors}}, refusal.status)
 
     def token(self, request: Request) -> Response:
-        must(request.form.get("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer", 400, "invalid_grant")
-        head, _, signature = request.form["assertion"].rpartition(".")
-        try:
-            self.public.verify(_raw(signature), head.encode(), padding.PKCS1v15(), SHA256())
-        except InvalidSignature:
-            raise Refusal(400, "invalid_grant") from None
-        claims = json.loads(_raw(head.partition(".")[2]))
-        only(claims, {"iss", "scope", "aud", "iat", "exp", "sub"}, 400, "invalid_grant")
-        must((claims["iss"], claims["aud"]) == (ROBOT, request.base_url), 400, "invalid_grant")
-        must(
-            claims["exp"] - claims["iat"] <= 3600 and claims.get("sub", "legal@acme.example") == "legal@acme.example",
-            400,
-            "invalid_grant",
-        )
-        return reply({"access_token": TOKEN, "expires_in": 3599, "token_type": "Bearer"})
+        return self.login.answer(request)
 
     def generate(self, request: Request) -> Response:
         self._check(request, {"count", "space", "type"})
@@ -227,7 +205,7 @@ class DriveApi(StandIn):
         return reply(self._shown(item, "id"))
 
     def _check(self, request: Request, parameters: set[str]) -> None:
-        check_bearer(request, "authError")
+        must(self.login.knows(request), 401, "authError")
         only(request.args, parameters, 400, "invalidParameter")
         must("supportsAllDrives" in request.args or not ALL_DRIVES & parameters, 404, "notFound")
 
@@ -254,44 +232,23 @@ class DriveApi(StandIn):
         return shown
 
 
-def _raw(text: str) -> bytes:
-    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-@contextmanager
-def two_keys() -> Any:
-    yield tuple(rsa.generate_private_key(65537, 2048) for _ in range(2))
-
-
-def credentials(key: rsa.RSAPrivateKey) -> str:
-    text = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    return json.dumps({"type": "service_account", "client_email": ROBOT, "private_key": text})
-
-
 class GoogleDriveRig(Rig):
     behind = "stand-in"
     real = False
     over_http = True
 
     def __init__(self, servers: Servers, tmp_path: Path, start: ExitStack) -> None:  # noqa: ARG002 - one signature
-        right, wrong = servers.get("two RSA keys", two_keys)
-        self.api = DriveApi(right.public_key())
+        self.api = DriveApi()
         self.front = start.enter_context(before(start.enter_context(served(self.api))))
         self.front.aside = ("/token",)
-        self.key = credentials(right)
         self.sink = self.make()
-        self.broken = self.make(credentials=credentials(wrong))
+        self.broken = self.make(key=self.key(client_email="somebody@else.example"))
+
+    def key(self, **changes: str) -> str:
+        return service_account_key(f"{self.front.address}/token", **changes)
 
     def make(self, **changes: str) -> Sink:
-        table = {
-            "credentials": self.key,
-            "folder_id": SHARED,
-            "shared_drive": SHARED,
-            "api": self.front.address,
-            "login": f"{self.front.address}/token",
-        }
+        table = {"key": self.key(), "folder_id": SHARED, "shared_drive": SHARED, "api": self.front.address}
         return make_sink("gdrive", {**table, **changes})
 
     def visible(self) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ https://developers.google.com/identity/protocols/oauth2/service-account (read 20
 import json
 import time
 from base64 import urlsafe_b64decode
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -48,12 +49,18 @@ def service_account_key(token_uri: str = "https://oauth2.googleapis.com/token", 
 
 
 class Login:
-    """One account, one scope, and the token that holds at the moment."""
+    """One account, one scope, and the tokens that were given out and hold."""
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, subjects: Collection[str] = ()) -> None:
+        """`subjects` are the people on whose behalf the account may act."""
         self.scope = scope
+        self.subjects = subjects
         self.count = 0
-        self.token = secret("google-token-0")
+        self.given: set[str] = set()
+
+    def knows(self, request: Request) -> bool:
+        """Whether the request carries a token that holds."""
+        return request.headers.get("Authorization", "").removeprefix("Bearer ") in self.given
 
     def answer(self, request: Request) -> Response:
         """A new token for a JWT that is signed by the account, fresh, and made for this address."""
@@ -64,9 +71,12 @@ class Login:
             return reply({"error": "invalid_grant", "error_description": TALKATIVE}, 400)
         if claims["scope"] != self.scope:
             return reply({"error": "invalid_scope", "error_description": TALKATIVE}, 400)
+        if "sub" in claims and claims["sub"] not in self.subjects:
+            return reply({"error": "unauthorized_client", "error_description": TALKATIVE}, 401)
         self.count += 1
-        self.token = secret(f"google-token-{self.count}")
-        return reply({"access_token": self.token, "token_type": "Bearer", "expires_in": 3599})
+        token = secret(f"google-token-{self.count}")
+        self.given.add(token)
+        return reply({"access_token": token, "token_type": "Bearer", "expires_in": 3599})
 
     def _claims(self, assertion: str) -> dict[str, Any] | None:
         signed, _, signature = assertion.rpartition(".")
