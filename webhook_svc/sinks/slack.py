@@ -29,6 +29,7 @@ _MAY_PASS: Final = _UNSURE | {
     *("no_permission", "not_in_channel", "file_uploads_disabled", "team_added_to_org", "two_factor_setup_required"),
 }
 """Credentials are renewed, scopes granted, bots invited, outages end."""
+_UNSEEN: Final = ("file_not_found", "file_deleted", "missing_scope")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,9 +189,6 @@ scopes and the bot's place in the channel show with the first delivery.
             details["bytes"] = sum(placed.part.size for placed in delivery.files)
         location = f"Slack channel {self.settings.channel}" if self.settings.token else "a Slack channel"
         return Receipt(location=location, proof=self.proof, found=found, details=details)
-
-
-_UNSEEN: Final = ("file_not_found", "file_deleted", "missing_scope")
 
 
 def _escaped(text: str) -> str:
