@@ -55,7 +55,7 @@ def test_what_is_delivered_stands_there_byte_for_byte(rig: Any, bundle: Any, pro
 
 @every_carrier
 def test_an_empty_file_arrives_as_an_empty_file_or_is_given_up(rig: Any, bundle: Any, progress: Any) -> None:
-    sent = bundle(files={"a/empty.bin": b""})
+    sent = bundle(files={"a/empty.pdf": b""})
     if rig.takes_empty_files:
         rig.sink.deliver(sent.delivery(), progress)
         assert rig.expected(sent) == rig.visible()

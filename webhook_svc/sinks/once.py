@@ -40,9 +40,9 @@ class Once:
         """How often it was sent although it may have been there already."""
         return int(self._state.get("repeats", 0))
 
-    def begin(self, **what: Any) -> None:
-        """Directly before the act. ClaimLost where it is not ours any more."""
-        again = self.begun is not None
+    def begin(self, harmless: bool = False, /, **what: Any) -> None:
+        """Directly before the act. ClaimLost where it is not ours any more. `harmless`: a repeat would do nothing."""
+        again = self.begun is not None and not harmless
         self._keep(begun=what, repeats=self.repeats + again)
         self._delivery.still_ours()
 
