@@ -7,10 +7,11 @@ handle-errors; reference/rest/v3/files; developers.google.com/identity/protocols
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from hashlib import md5, sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -57,6 +58,8 @@ class State:
     items: dict[str, Item] = field(default_factory=dict)
     reserved: set[str] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+    """Of uploads: none is given twice."""
     space: int = 1 << 40
     lasts: int = 1000
     """Pieces after which uploads are gone."""
@@ -176,7 +179,7 @@ class DriveApi(StandIn):
         self._item(body["parents"][0])
         must(body["id"] in self.state.reserved, 400, "invalid")
         must(body["id"] not in self.state.items, 409, "fileIdInUse")
-        name = f"u{len(self.state.sessions)}"
+        name = f"u{next(self.state.numbers)}"
         self.state.sessions[name] = Session(body, int(request.headers["X-Upload-Content-Length"]))
         return Response(status=200, headers={"Location": f"{request.base_url}?uploadType=resumable&upload_id={name}"})
 
