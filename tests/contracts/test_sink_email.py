@@ -1,139 +1,23 @@
 """What the mail sink sends, remembers and makes of everything a mail server may answer."""
 
-import datetime
 import json
 import socket
-import ssl
-import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from email import message_from_bytes, policy
-from email.message import EmailMessage
+from dataclasses import dataclass, replace
 from io import BytesIO
-from ipaddress import ip_address
 from pathlib import Path
-from threading import Thread
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
 from webhook_svc.sinks.letter import Writer
 from webhook_svc.sinks.mime import compose
 
-NOW = 1_790_000_000.0
-PASSWORD = secret("password")
-DEED = b"%PDF-1.7 deed %%EOF"
-DROP = "drop"
-SLOW = "slow "
-SLOWNESS = 0.6
-
-
-@dataclass
-class MailServer:
-    """A mail server that says what it is told to. `says` maps the beginning of a command to its answers in turn."""
-
-    says: dict[str, list[str]] = field(default_factory=dict)
-    features: tuple[str, ...] = ("AUTH PLAIN LOGIN",)
-    context: ssl.SSLContext | None = None
-    implicit: bool = False
-    heard: list[str] = field(default_factory=list)
-    mails: list[tuple[str, bytes]] = field(default_factory=list)
-
-    def serve(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            try:
-                with connection:
-                    self._talk(connection)
-            except OSError:
-                self.heard.append("(broken off)")
-
-    def _talk(self, connection: socket.socket) -> None:
-        if self.context and self.implicit:
-            connection = self.context.wrap_socket(connection, server_side=True)
-        if not self._say(connection, self._answer("greeting", "220 mail.test")):
-            return
-        reader = connection.makefile("rb")
-        recipient: str | None = None
-        while line := reader.readline().decode().strip():
-            verb = line.split()[0].upper()
-            command, bracket, rest = line.partition("<")
-            # Which words smtplib writes in lower case differs between versions of Python.
-            line = command.upper() + bracket + rest if bracket else verb + line[len(verb) :]
-            self.heard.append(line)
-            if verb == "RSET":
-                recipient = None
-            if verb == "RCPT":
-                recipient = line.partition("<")[2].partition(">")[0]
-            nested = verb == "MAIL" and recipient is not None
-            answer = self._answer(line, "503 one at a time" if nested else self._usual(verb))
-            if not self._say(connection, answer) or verb == "QUIT":
-                break
-            if verb == "STARTTLS" and answer.startswith("220") and self.context:
-                reader.close()
-                connection = self.context.wrap_socket(connection, server_side=True)
-                reader = connection.makefile("rb")
-            if verb == "DATA" and answer.startswith("354"):
-                lines = self._lines(reader)
-                if lines is None:
-                    break
-                mail = b"".join(lines)
-                answer = self._answer("end of data", "250 queued")
-                if answer.startswith(("250", SLOW)) or answer == DROP:
-                    self.mails.append((str(recipient), mail))
-                recipient = None
-                if not self._say(connection, answer):
-                    break
-        reader.close()
-        connection.close()
-
-    def _lines(self, reader: BinaryIO) -> list[bytes] | None:
-        """Of a mail, up to the lone dot; None where the line breaks before it."""
-        lines = []
-        while (line := reader.readline()) != b".\r\n":
-            if not line:
-                self.heard.append("(broken off)")
-                return None
-            lines.append(line.removeprefix(b"."))
-        return lines
-
-    def _usual(self, verb: str) -> str:
-        offered = "\r\n".join(f"250-{one}" for one in self.features)
-        hello = f"250-mail.test\r\n{offered}\r\n250 8BITMIME"
-        usual = {"EHLO": hello, "DATA": "354 go", "AUTH": "235 in", "QUIT": "221 bye", "STARTTLS": "220 go"}
-        return usual.get(verb, "250 OK")
-
-    def _answer(self, line: str, usual: str) -> str:
-        for beginning, answers in self.says.items():
-            if line.startswith(beginning) and answers:
-                return answers.pop(0)
-        return usual
-
-    def _say(self, connection: socket.socket, answer: str) -> bool:
-        if answer == DROP:
-            return False
-        if answer.startswith(SLOW):
-            time.sleep(SLOWNESS)
-        connection.sendall(answer.removeprefix(SLOW).encode() + b"\r\n")
-        return True
-
-    def to(self) -> list[str]:
-        return [recipient for recipient, _ in self.mails]
-
-    def mail(self, index: int = 0) -> EmailMessage:
-        return message_from_bytes(self.mails[index][1], policy=policy.default)
+from .mail import DEED, DROP, NOW, PASSWORD, SLOW, SLOWNESS, MailServer, certificate, secured, serving, settings
 
 
 @pytest.fixture
@@ -143,13 +27,8 @@ def server() -> MailServer:
 
 @pytest.fixture
 def port(server: MailServer) -> Iterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    thread = Thread(target=server.serve, args=(listener,))
-    thread.start()
-    yield listener.getsockname()[1]
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join()
+    with serving(server) as port:
+        yield port
 
 
 @pytest.fixture
@@ -159,12 +38,6 @@ def make(port: int) -> Callable[..., Email]:
         return Email("legal", settings(server=Secret(where), **changes), cast(Any, None), clock=lambda: now)
 
     return _make
-
-
-def settings(**changes: Any) -> EmailSettings:
-    common = {"server": Secret("smtp://127.0.0.1"), "from_": "Acme Bot <bot@acme.example>", "tls": "none"}
-    people = ("ann@acme.example", "bob@acme.example", "cid@acme.example")
-    return EmailSettings(**{**common, "to": people, **changes})
 
 
 # --- what is sent -------------------------------------------------------------------------------------------------
@@ -425,7 +298,7 @@ def test_a_line_that_breaks_after_the_message_is_a_repeat_in_doubt(
         ("greeting", "HTTP/1.1 400 Bad Request", Retryable),
         ("greeting", DROP, Retryable),
         ("EHLO", DROP, Retryable),
-        ("AUTH", "535 5.7.8 wrong aHVudGVyMi1odW50ZXIy", Permanent),
+        ("AUTH", "535 5.7.8 wrong aHVudGVyMi1odW50ZXIy", Retryable),
         ("AUTH", "454 later", Retryable),
         ("MAIL", "550 not this sender", Permanent),
         ("MAIL", "451 later", Retryable),
@@ -491,7 +364,7 @@ def test_a_server_that_looks_long_at_a_mail_is_waited_for(
 def test_the_patience_after_a_mail_ends_with_its_answer(
     make: Any, server: MailServer, bundle: Any, progress: Any
 ) -> None:
-    server.says = {"MAIL": ["250 OK", SLOW + "250 OK"]}
+    server.says = {"RCPT": ["250 OK", SLOW + "250 OK"]}
     with pytest.raises(Retryable, match="broke off"):
         make(timeout=SLOWNESS / 2).deliver(bundle().delivery(), progress)
     assert ["ann@acme.example"] == server.to()
@@ -507,46 +380,14 @@ def test_lines_of_dots_arrive_as_they_were_written(make: Any, server: MailServer
 # --- TLS ----------------------------------------------------------------------------------------------------------
 
 
-def _certificate(folder: Path, address: str) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.test")])
-    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(begin)
-        .not_valid_after(begin.replace(year=2090))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "server.pem"
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
-
-
-def _secured(server: MailServer, path: Path, implicit: bool) -> str:
-    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.context.load_cert_chain(path)
-    server.implicit = implicit
-    server.features = ("AUTH PLAIN",) if implicit else ("STARTTLS", "AUTH PLAIN")
-    return "smtps://bot:{password}@127.0.0.1:{port}" if implicit else "smtp://bot:{password}@127.0.0.1:{port}"
-
-
 @pytest.mark.parametrize("implicit", [True, False], ids=["smtps", "starttls"])
 def test_mail_and_password_travel_inside_tls(
     make: Any, server: MailServer, bundle: Any, progress: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     implicit: bool,
 ) -> None:  # fmt: skip
-    path = _certificate(tmp_path, "127.0.0.1")
+    path = certificate(tmp_path, "127.0.0.1")
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    sink = make(url=_secured(server, path, implicit), tls="auto")
+    sink = make(url=secured(server, path, implicit), tls="auto")
     assert "after login" in sink.check()
     sink.deliver(bundle().delivery(), progress)
     assert 3 == len(server.mails)
@@ -559,11 +400,11 @@ def test_a_certificate_that_does_not_hold_ends_the_conversation(
     make: Any, server: MailServer, bundle: Any, progress: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     implicit: bool, named: str,
 ) -> None:  # fmt: skip
-    path = _certificate(tmp_path, named)
+    path = certificate(tmp_path, named)
     if named == "127.0.0.9":
         monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with pytest.raises(Retryable, match="certificate"):
-        make(url=_secured(server, path, implicit), tls="auto").deliver(bundle().delivery(), progress)
+        make(url=secured(server, path, implicit), tls="auto").deliver(bundle().delivery(), progress)
     assert [] == [line for line in server.heard if line.startswith(("AUTH", "MAIL"))]
 
 

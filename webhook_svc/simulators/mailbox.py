@@ -63,6 +63,7 @@ class _Session(socketserver.StreamRequestHandler):
         if greeting:
             return True
         while line := self.rfile.readline(_LINE):
+            self.kept = 0  # who goes on has heard that the last mail was kept
             verb, _, rest = line.strip().partition(b" ")
             if verb.upper() == b"QUIT":
                 self._say("221 bye")
