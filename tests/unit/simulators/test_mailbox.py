@@ -90,3 +90,6 @@ def test_a_mail_whose_conversation_broke_off_is_one_that_its_sender_may_not_know
     talk(box, kept)
     assert box.wait_for(2, 10)
     until(lambda: box.unsure == 1, "the end of the conversation to be noticed")
+
+    talk(box, kept + b"NOOP\r\n")
+    assert (3, 1) == (len(box.mails), box.unsure)
