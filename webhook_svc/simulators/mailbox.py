@@ -14,7 +14,11 @@ _MOST = 64 * 1024 * 1024
 
 
 class Moment(Enum):
-    """When a server may do something else than expected: KEPT is when the message is here and the sender waits."""
+    """When a server may do something else than expected.
+
+    CONNECT is when a conversation begins, and each further mail in it; KEPT is when the message is here and the sender
+    waits.
+    """
 
     CONNECT = "connect"
     RCPT = "rcpt"
@@ -49,6 +53,7 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.envelope = _Envelope()
         self.kept = 0
+        self.served = False
         try:
             if self._talk():
                 return
@@ -68,7 +73,10 @@ class _Session(socketserver.StreamRequestHandler):
             if verb.upper() == b"QUIT":
                 self._say("221 bye")
                 return True
-            self._say(self._answer(verb.upper(), rest))
+            answer = self._answer(verb.upper(), rest)
+            self._say(answer)
+            if answer.startswith("421"):
+                return True
         return False
 
     def _answer(self, verb: bytes, rest: bytes) -> str:
@@ -89,8 +97,9 @@ class _Session(socketserver.StreamRequestHandler):
         path = _path(rest, b"FROM:")
         if path is None:
             return "501 MAIL FROM:<address>"
-        self.envelope = _Envelope(sender=path)
-        return "250 ok"
+        busy = self._quirk(Moment.CONNECT) if self.served else None
+        self.envelope, self.served = _Envelope(sender=path), True
+        return busy or "250 ok"
 
     def _recipient(self, rest: bytes) -> str:
         path = _path(rest, b"TO:")

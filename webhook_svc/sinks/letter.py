@@ -164,7 +164,7 @@ class Writer:
         for placed in delivery.files if attached else ():
             yield _attachment(placed.part, partial(delivery.open, placed.part))
         if self.settings.manifest:
-            yield _manifest(delivery)
+            yield held(delivery.manifest_path.rpartition("/")[2], "application/json", delivery.manifest)
 
 
 def address(text: str) -> Address:
@@ -202,11 +202,9 @@ def _attachment(part: Part, open_: Callable[[], BinaryIO]) -> Attachment:
     )
 
 
-def _manifest(delivery: Delivery) -> Attachment:
+def held(name: str, content_type: str, content: bytes) -> Attachment:
+    """A file whose bytes are in memory."""
+    sha256 = hashlib.sha256(content).hexdigest()
     return Attachment(
-        name=delivery.manifest_path.rpartition("/")[2],
-        content_type="application/json",
-        size=len(delivery.manifest),
-        sha256=hashlib.sha256(delivery.manifest).hexdigest(),
-        open=partial(BytesIO, delivery.manifest),
+        name=name, content_type=content_type, size=len(content), sha256=sha256, open=partial(BytesIO, content)
     )

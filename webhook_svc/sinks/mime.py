@@ -16,10 +16,15 @@ from ..core.ids import digest
 from ..files import CHUNK
 from .letter import Attachment, Letter
 
+GROWS: Final = 1.37
+"""What Base64 and its line ends make of a file's length."""
 _LINE: Final = 57
 """Bytes that Base64 turns into a line of 76 characters."""
 _PART: Final = SMTP.clone(cte_type="7bit")
 """Not every server takes 8 bits."""
+
+
+Piece = bytes | Attachment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,7 @@ class Message:
     Where a file turns out to be another one `chunks` and the stream raise ArtifactLost, before the message is whole.
     """
 
-    pieces: tuple[bytes | Attachment, ...]
+    pieces: tuple[Piece, ...]
 
     @property
     def size(self) -> int:
@@ -37,12 +42,9 @@ class Message:
         return sum(len(one) if isinstance(one, bytes) else _encoded_size(one.size) for one in self.pieces)
 
     def chunks(self) -> Iterator[bytes]:
-        """None longer than about 360 KB, but for a literal."""
+        """None longer than about 360 KB."""
         for one in self.pieces:
-            if isinstance(one, bytes):
-                yield one
-            else:
-                yield from _encoded(one)
+            yield from _encoded(one) if isinstance(one, Attachment) else _cut(one)
 
     def open(self) -> BinaryIO:
         """The same as a stream, for an Upload."""
@@ -51,54 +53,70 @@ class Message:
 
 def compose(letter: Letter) -> Message:
     """The same bytes for the same letter."""
-    head = _head(letter)
+    return Message(pieces=(envelope(letter), *entity(letter)))
+
+
+def envelope(letter: Letter) -> bytes:
+    """The headers that say from whom, to whom and about what. Recipients in Bcc are not named."""
+    head = EmailMessage(policy=_PART)
+    head["From"] = letter.sender
+    for name, some in (("To", letter.to), ("Cc", letter.cc), ("Reply-To", letter.reply_to)):
+        if some:
+            head[name] = some
+    head["Subject"] = letter.subject
+    head["Date"] = format_datetime(datetime.fromtimestamp(letter.date, UTC))
+    head["Message-ID"] = letter.message_id
+    for name, value in letter.headers.items():
+        head[name] = value
+    head["MIME-Version"] = "1.0"
+    return head.as_bytes().removesuffix(b"\r\n")
+
+
+def entity(letter: Letter) -> Iterator[Piece]:
+    """What follows: the headers of the content, and the content."""
+    body = EmailMessage(policy=_PART)
+    body.set_content(letter.text)
+    if letter.html:
+        body.add_alternative(letter.html, subtype="html")
+        body.set_boundary(_boundary("alternative", letter))
     if not letter.attachments:
-        return Message(pieces=(head.as_bytes(),))
-    boundary = f"=_{digest('boundary', letter.message_id).hex()[:32]}"
-    head.make_mixed(boundary=boundary)
-    return Message(pieces=tuple(_mixed(head, boundary, letter.attachments)))
-
-
-def _mixed(head: EmailMessage, boundary: str, attachments: tuple[Attachment, ...]) -> Iterator[bytes | Attachment]:
-    """Put together here, because the standard library holds an attachment four times over."""
-    before = head.as_bytes().removesuffix(b"--\r\n") + b"\r\n"
-    for one in attachments:
+        yield _bytes_of(body)
+        return
+    boundary = _boundary("mixed", letter)
+    body.make_mixed(boundary=boundary)
+    # Put together here, because the standard library holds an attachment four times over.
+    before = _bytes_of(body).removesuffix(b"--\r\n") + b"\r\n"
+    for one in letter.attachments:
         yield before + _head_of(one)
         yield one
         before = f"\r\n--{boundary}\r\n".encode()
     yield f"\r\n--{boundary}--\r\n".encode()
 
 
-def _head(letter: Letter) -> EmailMessage:
-    """Everything but the attachments. Recipients in Bcc are not named."""
-    message = EmailMessage(policy=_PART)
-    message["From"] = letter.sender
-    message["To"] = letter.to
-    for name, some in (("Cc", letter.cc), ("Reply-To", letter.reply_to)):
-        if some:
-            message[name] = some
-    message["Subject"] = letter.subject
-    message["Date"] = format_datetime(datetime.fromtimestamp(letter.date, UTC))
-    message["Message-ID"] = letter.message_id
-    for name, value in letter.headers.items():
-        message[name] = value
-    message.set_content(letter.text)
-    if letter.html:
-        message.add_alternative(letter.html, subtype="html")
-        message.set_boundary(f"=_{digest('alternative', letter.message_id).hex()[:32]}")
-    return message
+def _boundary(what: str, letter: Letter) -> str:
+    return f"=_{digest(what, letter.message_id).hex()[:32]}"
+
+
+def _bytes_of(part: EmailMessage) -> bytes:
+    del part["MIME-Version"]
+    return part.as_bytes()
 
 
 def _head_of(attachment: Attachment) -> bytes:
     main, _, sub = attachment.content_type.partition("/")
     head = EmailMessage(policy=_PART)
     head.set_content(b"", maintype=main, subtype=sub, filename=attachment.name)
-    return head.as_bytes()
+    return _bytes_of(head)
 
 
 def _encoded_size(size: int) -> int:
     lines, rest = divmod(size, _LINE)
     return lines * 78 + (-(-rest // 3) * 4 + 2 if rest else 0)
+
+
+def _cut(literal: bytes) -> Iterator[bytes]:
+    for start in range(0, len(literal), CHUNK):
+        yield literal[start : start + CHUNK]
 
 
 def _encoded(attachment: Attachment) -> Iterator[bytes]:
