@@ -15,7 +15,7 @@ from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
 from .letter import LetterSettings, Writer, address
 from .mime import GROWS, Message, compose
-from .smime import Seal, Smime
+from .smime import Smime
 from .smtp import Lines, Server, Talk, translated
 
 
@@ -33,7 +33,7 @@ class EmailSettings(LetterSettings):
         "Seconds for each step of the conversation; 600 at least for the answer to a whole mail.", 30.0
     )
     keep_open: float = setting("Seconds that a connection is kept for the next mail; 0: not at all.", 10.0)
-    smime: Smime | None = setting("S/MIME: sign with `certificate` and `key`, encrypt for `recipients`.", None)
+    smime: Smime = setting("S/MIME: sign with `certificate` and `key`, encrypt for `recipients`.", factory=Smime)
 
     def __post_init__(self) -> None:
         LetterSettings.__post_init__(self)  # `super()` does not find its class where slots made another
@@ -48,7 +48,7 @@ class EmailSettings(LetterSettings):
 
     def _judge_encryption(self) -> None:
         """Nobody is ever sent what others are sent encrypted."""
-        known = self.smime.recipients if self.smime else {}
+        known = self.smime.recipients
         if known and (bare := [one for one in self.recipients() if one not in known]):
             raise ValueError(f"a certificate in `smime` for every recipient; there is none for {bare[0]}")
         if known and self.bcc:
@@ -176,7 +176,7 @@ too large for a server that announces no size, or that the mailbox is full.
         self._clock = clock
         self._writer = Writer(self.settings)
         self._sender = self._writer.sender.addr_spec
-        self._seal = Seal(self.settings.smime) if self.settings.smime else None
+        self._seal = self.settings.smime.seal()
         self._lines = Lines(self.settings.connection(), self.settings.keep_open)
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:

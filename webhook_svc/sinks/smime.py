@@ -38,6 +38,8 @@ Content-Disposition: attachment; filename="smime.p7m"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Smime:
+    """With nothing set, a mail is neither signed nor encrypted."""
+
     certificate: str = setting("Sign: our certificate, then those up to its authority; PEM text, or a file of it.", "")
     key: Secret | None = setting("Its private key (RSA or EC); PEM text, or a file of it.", None)
     password: Secret | None = setting("Of a key that is encrypted.", None)
@@ -48,6 +50,9 @@ class Smime:
     def __post_init__(self) -> None:
         Seal(self)
 
+    def seal(self) -> "Seal | None":
+        return Seal(self) if self.certificate or self.recipients else None
+
 
 class Seal:
     """Certificates and keys, read. ValueError where one of them cannot be used."""
@@ -55,8 +60,6 @@ class Seal:
     def __init__(self, settings: Smime) -> None:
         if bool(settings.certificate) != bool(settings.key):
             raise ValueError("`certificate` and `key` together")
-        if not settings.certificate and not settings.recipients:
-            raise ValueError("`certificate` and `key` to sign with, or `recipients` to encrypt for")
         self._chain = _certificates("certificate", settings.certificate) if settings.certificate else []
         self._key = _key(settings.key, settings.password) if settings.key else None
         if self._key and self._key.public_key() != self._chain[0].public_key():
