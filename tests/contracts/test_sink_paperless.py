@@ -121,11 +121,12 @@ def test_a_document_that_cannot_be_taken_in_is_sent_anew(
     rig: PaperlessRig, bundle: Any, progress: Any, api_version: int
 ) -> None:
     rig.archive.fails = 1
+    sent = bundle(files={"a/a duplicate.pdf": DEED})
     with pytest.raises(Unlikely, match="its log says why") as caught:
-        deliver(rig, bundle(), progress, api_version=api_version)
+        deliver(rig, sent, progress, api_version=api_version)
     assert secret("said-by-the-service") not in str(caught.value)
-    deliver(rig, bundle(), progress, api_version=api_version)
-    assert {"deed.pdf": DEED} == rig.visible()
+    deliver(rig, sent, progress, api_version=api_version)
+    assert {"a duplicate.pdf": DEED} == rig.visible()
 
 
 def test_a_task_that_paperless_forgot_is_begun_anew(rig: PaperlessRig, bundle: Any, progress: Any) -> None:

@@ -81,7 +81,9 @@ class PaperlessApi:
             known=row is not None,
             ended=status in _ENDS,
             succeeded=status == "SUCCESS",
-            duplicate="duplicate" in f"{at_path(row, 'result')} {at_path(row, 'result_data')}",
+            # In words in version 9 of the API, which may name the file as well; as a field in version 10.
+            duplicate="It is a duplicate" in str(at_path(row, "result"))
+            or at_path(row, "result_data.duplicate_of") is not None,
             document=_document(row),
         )
 

@@ -147,7 +147,7 @@ class Archive(StandIn):
         twin = next((one for one in self.documents if one.content == content), None)
         if self.fails:
             self.fails -= 1
-            task.status, task.result = "FAILURE", {"error_message": f"{TALKATIVE}: OCR"}
+            task.status, task.result = "FAILURE", {"error_message": f"{TALKATIVE}: {task.upload.name}"}
         elif twin and (self.refuses_duplicates or self.version.startswith("2.")):
             task.status, task.result = "FAILURE", {"duplicate_of": twin.id, "duplicate_in_trash": twin.in_trash}
         elif self.splits:
