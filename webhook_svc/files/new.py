@@ -1,5 +1,6 @@
 """Files that get their name once they are whole."""
 
+import errno
 import os
 import random
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ WINDOW: Final = LARGE // 2
 StrPath = str | os.PathLike[str]
 
 _TEMP_SUFFIX: Final = ".part"
+_HERE: Final = -100  # AT_FDCWD
+_NOREPLACE: Final = 1
 
 
 class NewFile:
@@ -62,6 +65,19 @@ class NewFile:
     def link(self, final: StrPath) -> None:
         """Named. FileExistsError where something stands there: never over it."""
         os.link(self.temp, final)
+
+    def move(self, final: StrPath) -> None:
+        """Named by a rename, which watchers of a folder wait for. FileExistsError where something stands there; a file
+        system that cannot promise that (some network mounts) is looked at first."""
+        try:
+            _rename_to_nothing(self.temp, os.fspath(final))
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+                raise
+            if os.path.lexists(final):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(final)) from None
+            os.rename(self.temp, final)
+        self.named = True
 
     def replace(self, final: StrPath) -> None:
         """Named, over what stands there."""
@@ -121,6 +137,18 @@ def remove_stale(folder: Path, before: float) -> int:
         except FileNotFoundError:
             continue  # its owner finished meanwhile
     return removed
+
+
+def _rename_to_nothing(source: str, target: str) -> None:
+    """Linux's renameat2(2) with RENAME_NOREPLACE. OSError ENOSYS where the system has no such call."""
+    import ctypes  # by those alone who hand files over
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), target)
+    if call(_HERE, os.fsencode(source), _HERE, os.fsencode(target), _NOREPLACE):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
 
 
 def _let_go(handle: int, start: int, end: int) -> None:

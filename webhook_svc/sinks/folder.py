@@ -7,14 +7,16 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from ..core.errors import ArtifactLost, Conflict, Permanent, Retryable
+from ..core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK, NewFile, Tree, new_file
+from .handover import Handover
 
 _FOR_A_PERSON: Final = {
     errno.ENAMETOOLONG: "the path is too long for this file system",
@@ -35,7 +37,12 @@ _MAY_PASS: Final = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSettings:
     path: str = setting("The root folder; made if it is not there. Everything is written below it.")
-    manifest: bool = setting("Write the manifest of each bundle beside its files, last.", True)
+    consume: bool = setting(
+        "Another program watches the folder and takes each file away, such as paperless-ngx.", False
+    )
+    manifest: bool | None = setting(
+        "Write the manifest of each bundle beside its files, last; unset: yes, but not with consume.", None
+    )
 
     def __post_init__(self) -> None:
         if not self.path.strip():
@@ -50,6 +57,10 @@ class _File:
     sha256: str
     size: int
     fill: Callable[[NewFile], None]
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
 
 
 class Folder(Sink):
@@ -71,31 +82,40 @@ service with `umask 027` (systemd: `UMask=0027`), or make `path` beforehand with
 **Retry:** harmless. A file that stands there with the same bytes counts as done; with other bytes the delivery is
 held for a person's decision and the file stays as it is (an empty folder may have been made beside it).
 
+With `consume = true` the folder is one that another program watches and empties (paperless-ngx, a scanner's inbox, a
+folder that a Nextcloud flow works off): each file is written to a hidden name that ends in `.part`, which such programs
+pass over, and gets its own by a rename, which they wait for. No manifest is written. The file may be gone a moment
+later, so the delivery itself remembers what had its name: a retry never brings it again, and after a crash the hidden
+name tells how far it came (leave hidden files alone while a delivery is open). Only `replay --again` brings a file
+twice; paperless-ngx then knows the copy by its checksum.
+
 **Limits:** the file system's own. It must know hard links (ext4, xfs, btrfs, apfs, NFS do; exFAT and most bucket
-mounts do not: use the bucket's own sink). Symbolic links that lead out of `path` are refused. After a crash a hidden
-file `.*.part` may be left over; it can be deleted.
+mounts do not: use the bucket's own sink), unless `consume` is set. Symbolic links that lead out of `path` are refused.
+After a crash a hidden file `.*.part` may be left over; it can be deleted.
 """
 
     def __init__(self, name: str, settings: FolderSettings, http: Http) -> None:
         super().__init__(name, settings, http)
         self._tree: Tree | None = None
 
-    def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:  # noqa: ARG002 - the disk is its memory
+    def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         with _translated():
             tree = self._rooted()
             files = list(_below(tree.root, self._files(delivery)))
-            made = {folder: tree.make(folder) for folder in dict.fromkeys(os.path.dirname(file.path) for file in files)}
-            there = [not made[os.path.dirname(file.path)] and _stands(file) for file in files]
-            lacking = [file for file, found in zip(files, there, strict=True) if not found]
+            handover = Handover(progress) if self.settings.consume else None
+            there = [handover is not None and handover.named(n, file.folder) for n, file in enumerate(files)]
+            made = {folder: tree.make(folder) for folder in dict.fromkeys(file.folder for file in files)}
+            there = [had or (not made[file.folder] and _stands(file)) for had, file in zip(there, files, strict=True)]
             with ExitStack() as stack:
-                written = [(file, stack.enter_context(_written(file))) for file in lacking]
-                if written:
+                lacking = [(number, file) for number, file in enumerate(files) if not there[number]]
+                written = {number: (file, stack.enter_context(_written(file))) for number, file in lacking}
+                if handover and written:
+                    _hand_over(handover, written, partial(_sync, tree, made), delivery.still_ours)
+                elif written:
                     delivery.still_ours()
-                for file, new in written:
-                    _name(file, new)
-            # Also those of found files: an earlier try may have died between the link and this.
-            for folder in made:
-                tree.sync(folder)
+                    for file, new in written.values():
+                        _name(file, new.link)
+            _sync(tree, made)  # also for found files: an earlier try may have died between the link and this
         return _receipt(files, found=all(there))
 
     def check(self) -> str:
@@ -123,7 +143,8 @@ file `.*.part` may be left over; it can be deleted.
         for placed in delivery.files:
             part = placed.part
             yield _File(path=placed.path, sha256=part.sha256, size=part.size, fill=_filling(delivery, part))
-        if self.settings.manifest:
+        wanted = self.settings.manifest
+        if wanted if wanted is not None else not self.settings.consume:
             manifest = delivery.manifest
             yield _File(
                 path=delivery.manifest_path,
@@ -215,12 +236,45 @@ def _copied(path: Path, new: NewFile) -> bool:
     return True
 
 
-def _name(file: _File, new: NewFile) -> None:
+def _name(file: _File, give: Callable[[str], None]) -> bool:
+    """False where the one who came first wrote the same."""
     try:
-        new.link(file.path)
+        give(file.path)
     except FileExistsError:
-        if not _stands(file):  # a Conflict, unless the one who came first wrote the same
+        if not _stands(file):
             raise Retryable(f"what stood at {file.path} was taken away just now") from None
+        return False
+    return True
+
+
+def _hand_over(
+    handover: Handover,
+    written: dict[int, tuple[_File, NewFile]],
+    sync: Callable[[], None],
+    still_ours: Callable[[], None],
+) -> None:
+    """From the note on the temporary files stay whatever happens, until the note is taken back."""
+    sync()
+    still_ours()
+    waiting = {number: new for number, (_, new) in written.items()}
+    for new in waiting.values():
+        new.named = True
+    handover.note({number: new.temp for number, new in waiting.items()})
+    try:
+        for number, (file, new) in written.items():
+            if not _name(file, new.move):
+                os.unlink(new.temp)
+            del waiting[number]
+    except (OSError, WebhookError):
+        handover.take_back(waiting)
+        for new in waiting.values():
+            os.unlink(new.temp)
+        raise
+
+
+def _sync(tree: Tree, folders: Iterable[str]) -> None:
+    for folder in folders:
+        tree.sync(folder)
 
 
 @contextmanager
