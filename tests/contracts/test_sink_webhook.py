@@ -287,6 +287,8 @@ def test_a_large_body_is_never_held_whole() -> None:
         {"url": Secret("ftp://h.example/" + secret("path"))},
         {"url": Secret("https://h.example:port/" + secret("path"))},
         {"url": Secret("https://münchen.example/" + secret("path"))},
+        {"url": Secret(f"https://user:{secret('word')}@h.example/")},
+        {"url": Secret("https://h.example/#" + secret("path"))},
         {"secrets": ()},
         {"secrets": (Secret(secret("not base64!")),)},
         {"secrets": (Secret(WHSEC), Secret("whsec_"))},

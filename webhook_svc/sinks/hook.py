@@ -1,6 +1,7 @@
 """Secret addresses: whoever knows one may post there, so it is configured, shown and logged as a secret."""
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from ..core.outgoing import Request
 from ..core.ports import Http
@@ -11,12 +12,13 @@ from .answers import MAY_PASS, failure
 
 def origin(url: Secret) -> str:
     """`https://host:port`. ValueError, without a word of its text, where it is no web address."""
+    text = url.reveal().strip()
     try:
-        found = host_of(url.reveal().strip())
+        found = host_of(text) if "@" not in urlsplit(text).netloc and "#" not in text else ""
     except ValueError:
         found = ""
-    if not found.startswith(("https:", "http:")) or "#" in url.reveal():
-        raise ValueError("a web address such as https://host/path, its host in ASCII")
+    if not found.startswith(("https:", "http:")):
+        raise ValueError("a web address such as https://host/path, its host in ASCII, without a user and password")
     return found
 
 
