@@ -530,6 +530,17 @@ def test_the_mailbox_is_made_only_where_it_may_be(rig: ImapRig, bundle: Any, pro
     assert rig.make(create=False).deliver(bundle().delivery(), progress).found
 
 
+def test_a_worker_who_was_overtaken_in_the_last_moment_takes_its_mail_back(
+    rig: ImapRig, bundle: Any, progress: Any
+) -> None:
+    def overtake() -> None:
+        assert not rig.again().deliver(bundle().delivery(), type(progress)()).found
+
+    receipt = rig.sink.deliver(bundle(still_ours=overtake).delivery(), progress)
+    assert (1, True) == (receipt.details["uid"], receipt.found)
+    assert rig.expected(bundle()) == rig.visible()
+
+
 def test_a_mail_stays_unread_when_it_was_read_back(rig: ImapRig, bundle: Any, progress: Any) -> None:
     rig.sink.deliver(bundle().delivery(), progress)
     rig.sink.deliver(bundle().delivery(), progress)
