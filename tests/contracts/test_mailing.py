@@ -43,7 +43,7 @@ def test_a_mail_says_who_and_what(rig: MailRig, bundle: Any, progress: Any) -> N
     sink = rig.make(
         to=['"Ann, Legal" <ann@acme.example>', "Böb <bob@acme.example>"],
         cc=["cid@acme.example", "ann@acme.example"],
-        bcc=["dan@acme.example"],
+        bcc=["dan@acme.example", "cid@acme.example", "bob@acme.example"],
         reply_to=["contracts@acme.example"],
         html="<p>{title}</p>",
         headers={"X-Department": "Recht & Verträge"},
