@@ -13,7 +13,7 @@ from ..core.types import Delivery, Receipt
 from .letter import Letter, LetterSettings, Writer
 from .mailbox import Mailbox, connected
 from .mailserver import MailServer, Tls, mail_server
-from .mime import compose
+from .mime import GROWS, compose
 
 _PORTS: Final = {"tls": 993, "starttls": 143, "none": 143}
 
@@ -104,8 +104,8 @@ script, `/` between its levels; servers that keep personal mailboxes below the i
         state = progress.load()
         if not state:
             most = mailbox.largest()
-            # Base64 and its line ends take 37 % more, text and headers a few KB.
-            fits = self._writer.fits(delivery, None if most is None else int((most - 20_000) / 1.37))
+            # Text and headers take a few KB.
+            fits = self._writer.fits(delivery, None if most is None else int((most - 20_000) / GROWS))
             state = {"date": self._clock(), "attached": fits}
             progress.save(state)
         return self._writer.write(delivery, date=state["date"], attached=state["attached"])

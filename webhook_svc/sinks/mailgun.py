@@ -1,4 +1,4 @@
-"""Mail through Mailgun, where no mail server can be reached: the whole message as a file in a form."""
+"""Mail through Mailgun, over HTTPS: the whole message as a file in a form."""
 
 import re
 import time

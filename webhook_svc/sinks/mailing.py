@@ -14,6 +14,7 @@ from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import Clock, Http, Progress
 from ..core.types import Delivery, Receipt
 from .letter import Attachment, Letter, LetterSettings, Writer
+from .mime import GROWS
 from .once import Once, unsure
 from .pieces import in_base64, joined
 from .upload import held_back
@@ -42,7 +43,7 @@ class Mailing:
         self._writer = Writer(settings)
         self._http = http
         self._clock = clock
-        self._most = int((most - _AROUND) / 1.37)  # Base64 and its line ends take 37 % more
+        self._most = int((most - _AROUND) / GROWS)
         self._keys_last = keys_last
 
     @property

@@ -1,4 +1,4 @@
-"""Mail through Postmark, where no mail server can be reached."""
+"""Mail through Postmark, over HTTPS: the files within the JSON."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Mail through Resend, where no mail server can be reached; it knows a repeat for a day."""
+"""Mail through Resend, over HTTPS: the files within the JSON; a repeat within a day does nothing."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Mail through Twilio SendGrid, where no mail server can be reached."""
+"""Mail through Twilio SendGrid, over HTTPS: the files within the JSON."""
 
 import json
 import re

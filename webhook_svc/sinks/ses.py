@@ -1,4 +1,4 @@
-"""Mail through Amazon SES, where no mail server can be reached: the whole message in one signed request."""
+"""Mail through Amazon SES, over HTTPS: the whole message in one signed request."""
 
 import hashlib
 import json
