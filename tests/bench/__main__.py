@@ -3,7 +3,7 @@
 What `--json` prints, `python -m tests.bench.readme FILE …` writes into the README.
 """
 
-from . import accept, forward, growth, idle, latency, memory, slope, wake
+from . import accept, forward, growth, idle, latency, memory, sinks, slope, wake
 from .peers import race
 from .report import run
 
@@ -15,6 +15,7 @@ run(
         "latency": latency.measure,
         "wake": wake.measure,
         "memory": memory.measure,
+        "sinks": sinks.measure,
         "growth": growth.measure,
         "slope": slope.measure,
         "idle": idle.measure,

@@ -4,6 +4,7 @@ import hashlib
 import posixpath
 import secrets
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -191,10 +192,20 @@ def _sha256(sftp: paramiko.SFTPClient, path: str, size: int) -> str:
         with sftp.open(path, "rb") as stream:
             stream.seek(start)
             stream.prefetch(end)
+            _wait_until_asked(stream, -(-(end - start) // stream.MAX_REQUEST_SIZE))
             while start < end and (chunk := stream.read(min(CHUNK, end - start))):
                 whole.update(chunk)
                 start += len(chunk)
     return whole.hexdigest()
+
+
+def _wait_until_asked(stream: paramiko.SFTPFile, requests: int) -> None:
+    """The library asks on a thread of its own. An answer that overtakes it is taken for the last one, and all the rest
+    is asked for again, one by one. Whoever waits here for a second has lost no more than that."""
+    until = time.monotonic() + 1
+    # Its own count is all that tells; there is no public word for it.
+    while len(stream._prefetch_extents) < requests and time.monotonic() < until:  # type: ignore[attr-defined]
+        time.sleep(0.001)
 
 
 def _clear(sftp: paramiko.SFTPClient, files: list[Thing], token: str) -> None:
