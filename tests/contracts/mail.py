@@ -1,6 +1,5 @@
 """A mail server that says what it is told to, and the sink that speaks with it."""
 
-import datetime
 import socket
 import ssl
 import time
@@ -9,15 +8,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.guard import secret
 from webhook_svc.core.settings import Secret
@@ -166,30 +159,6 @@ def settings(**changes: Any) -> EmailSettings:
     common = {"server": Secret("smtp://127.0.0.1"), "from_": "Acme Bot <bot@acme.example>", "tls": "none"}
     people = ("ann@acme.example", "bob@acme.example", "cid@acme.example")
     return EmailSettings(**{**common, "to": people, **changes})
-
-
-def certificate(folder: Path, address: str) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mail.test")])
-    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(7)
-        .not_valid_before(begin)
-        .not_valid_after(begin.replace(year=2090))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path = folder / "server.pem"
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    return path
 
 
 def secured(server: MailServer, path: Path, implicit: bool) -> str:

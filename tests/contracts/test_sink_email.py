@@ -17,7 +17,8 @@ from webhook_svc.sinks.email import Email, EmailSettings
 from webhook_svc.sinks.letter import Writer
 from webhook_svc.sinks.mime import compose
 
-from .mail import DEED, DROP, NOW, PASSWORD, SLOW, SLOWNESS, MailServer, certificate, secured, serving, settings
+from .mail import DEED, DROP, NOW, PASSWORD, SLOW, SLOWNESS, MailServer, secured, serving, settings
+from .rigs.certificate import certificate
 
 
 @pytest.fixture
@@ -436,7 +437,7 @@ def test_the_key_in_the_file_is_from() -> None:
     ],
 )
 def test_the_server_is_read_from_one_url(url: str, tls: Any, expected: tuple[Any, ...]) -> None:
-    server = settings(server=Secret(url), tls=tls).connection()
+    server = settings(server=Secret(url), tls=tls).connection().address
     assert expected == (server.host, server.port, server.tls, server.user, server.password.reveal())
 
 

@@ -15,7 +15,8 @@ from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.email import Email
 from webhook_svc.sinks.smtp import Lines, dotted
 
-from .mail import DROP, NOW, PASSWORD, MailServer, certificate, secured, serving, settings
+from .mail import DROP, NOW, PASSWORD, MailServer, secured, serving, settings
+from .rigs.certificate import certificate
 
 ANN = ("ann@acme.example",)
 TWO = ("ann@acme.example", "bob@acme.example")

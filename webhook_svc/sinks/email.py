@@ -4,9 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
-from ipaddress import ip_address
-from typing import Any, ClassVar, Literal
-from urllib.parse import unquote, urlsplit
+from typing import Any, ClassVar, Final
 
 from ..core.errors import Permanent, Retryable
 from ..core.ids import digest
@@ -14,16 +12,19 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
 from .letter import LetterSettings, Writer, address
+from .mailserver import Tls, mail_server
 from .mime import GROWS, Message, compose
 from .smime import Smime
 from .smtp import Lines, Server, Talk, translated
+
+_PORTS: Final = {"tls": 465, "starttls": 587, "none": 25}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmailSettings(LetterSettings):
     to: tuple[str, ...] = setting("The recipients; each is served, and remembered, on its own.")
     server: Secret = setting("smtp://user:password@host:587 or smtps://…:465, usually ${SMTP_URL}; %-encoded.")
-    tls: Literal["auto", "starttls", "tls", "none"] = setting(
+    tls: Tls = setting(
         "auto: tls for smtps, else starttls, never without. none is for a relay on this machine or network.", "auto"
     )
     ca_file: str = setting("A PEM file of the authorities that may vouch for the server; empty: the system's.", "")
@@ -38,8 +39,6 @@ class EmailSettings(LetterSettings):
     def __post_init__(self) -> None:
         LetterSettings.__post_init__(self)  # `super()` does not find its class where slots made another
         server = self.connection()
-        if server.user and server.tls == "none" and not _is_loopback(server.host):
-            raise ValueError('no password with tls = "none": it would travel in the clear')
         if server.key_file and not server.certificate_file:
             raise ValueError("a `certificate_file` for the `key_file`")
         if server.ca_file or server.certificate_file:
@@ -56,23 +55,8 @@ class EmailSettings(LetterSettings):
 
     def connection(self) -> Server:
         """ValueError, without a word of its text, where `server` is no SMTP address."""
-        expected = ValueError("a server such as smtp://user:password@host:587, in ASCII, special characters %-encoded")
-        try:
-            url = urlsplit(self.server.reveal())
-            user, password = unquote(url.username or ""), unquote(url.password or "")
-            known = url.scheme in ("smtp", "smtps") and url.hostname and (user + password).isascii()
-            port = url.port
-        except ValueError:
-            raise expected from None
-        if not known or url.path.strip("/") or url.query or url.fragment:
-            raise expected
-        tls = self.tls if self.tls != "auto" else "tls" if url.scheme == "smtps" else "starttls"
         return Server(
-            host=url.hostname or "",
-            port=port or {"tls": 465, "starttls": 587, "none": 25}[tls],
-            tls=tls,
-            user=user,
-            password=Secret(password),
+            address=mail_server(self.server, "smtp", self.tls, _PORTS),
             ca_file=self.ca_file,
             certificate_file=self.certificate_file,
             key_file=self.key_file,
@@ -202,7 +186,7 @@ too large for a server that announces no size, or that the mailbox is full.
             talk.mail(self._sender)
             talk.reset()
             most = f" of up to {talk.limit} bytes" if talk.limit else ""
-        server = self._lines.server
+        server = self._lines.server.address
         login = "after login" if server.user else "without login"
         return f"{server.host}:{server.port} takes mail{most} from {self._sender} ({login})"
 
@@ -246,10 +230,3 @@ def _key(recipient: str) -> str:
 def _masked(codes: Mapping[str, int]) -> str:
     shown = (f"{one[0]}***@{one.rpartition('@')[2]} ({code})" for one, code in list(codes.items())[:5])
     return f"{len(codes)} of the recipients: " + ", ".join(shown)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -10,10 +10,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from ..core.errors import Permanent, Retryable
-from ..core.settings import Secret
+from .mailserver import MailServer
 
 _SCAN: Final = 600.0
 """Seconds that a server may take over a whole message (RFC 5321, 4.5.3.2.6): whoever leaves earlier sends it twice."""
@@ -23,13 +23,9 @@ _ALIVE: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where and how; `name` is our own. `ca_file`, `certificate_file` and `key_file` are "" where none is set."""
+    """Where and how. `name` is our own, `timeout` is in seconds; the files are "" where none is set."""
 
-    host: str
-    port: int
-    tls: Literal["starttls", "tls", "none"]
-    user: str
-    password: Secret
+    address: MailServer
     ca_file: str = ""
     certificate_file: str = ""
     key_file: str = ""
@@ -51,18 +47,19 @@ class Server:
     def connect(self, context: ssl.SSLContext) -> smtplib.SMTP:
         # Our own name is given, because smtplib would ask the DNS for it on every connection.
         common: dict[str, Any] = {"timeout": self.timeout, "local_hostname": self.name}
-        if self.tls == "tls":
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(self.host, self.port, context=context, **common)
+        at = self.address
+        if at.tls == "tls":
+            smtp: smtplib.SMTP = smtplib.SMTP_SSL(at.host, at.port, context=context, **common)
         else:
-            smtp = smtplib.SMTP(self.host, self.port, **common)
+            smtp = smtplib.SMTP(at.host, at.port, **common)
         try:
             if smtp.sock:  # else the last line of a mail waits for the other side's delayed ACK: 40 ms each
                 smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.tls == "starttls":
+            if at.tls == "starttls":
                 smtp.starttls(context=context)
             smtp.ehlo_or_helo_if_needed()
-            if self.user:
-                smtp.login(self.user, self.password.reveal())
+            if at.user:
+                smtp.login(at.user, at.password.reveal())
         except BaseException:
             smtp.close()
             raise
