@@ -1,19 +1,9 @@
 """S/MIME mails, read by somebody else: the `openssl` command."""
 
-import datetime
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from email import message_from_bytes, policy
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
 
 from tests.guard import secret
 from webhook_svc.core.errors import Retryable
@@ -22,59 +12,12 @@ from webhook_svc.sinks.email import Email, EmailSettings
 from webhook_svc.sinks.smime import Smime
 
 from .mail import DEED, NOW, PASSWORD, MailServer, serving, settings
+from .smime import Person, attachments, needs_openssl, opened, openssl, person, verified
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl command here to read S/MIME mails")
+pytestmark = needs_openssl
 
 KEY_PASSWORD = secret("key-password")
-YEAR = 365 * 86400
 ANN, BOB = "ann@acme.example", "bob@acme.example"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Person:
-    """A certificate, its key, and both as files. `chain` holds the certificate and those above it, but the root."""
-
-    certificate: x509.Certificate
-    key: Any
-    folder: Path
-    chain: str
-
-    @property
-    def files(self) -> tuple[str, str]:
-        return str(self.folder / "certificate.pem"), str(self.folder / "key.pem")
-
-    @property
-    def pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-    def key_pem(self, password: str = "") -> str:
-        how = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
-        return str(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how).decode())
-
-
-def person(folder: Path, name: str, issuer: Person | None = None, *, curve: bool = False, ca: bool = False) -> Person:
-    key = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    begin = datetime.datetime.fromtimestamp(NOW - YEAR, datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + datetime.timedelta(days=730))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.RFC822Name(name)]), critical=False)
-        .sign(issuer.key if issuer else key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-    chain = pem + (issuer.chain if issuer else "") if issuer else ""
-    made = Person(certificate=certificate, key=key, folder=folder / name, chain=chain)
-    made.folder.mkdir()
-    Path(made.files[0]).write_text(made.pem)
-    Path(made.files[1]).write_text(made.key_pem())
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -109,29 +52,6 @@ def make(server: MailServer) -> Iterator[Callable[..., Email]]:
         yield _make
 
 
-def openssl(*arguments: str, given: bytes) -> bytes | None:
-    """What it makes of it; None where it refuses."""
-    done = subprocess.run(["openssl", "cms", *arguments], input=given, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None
-
-
-def verified(mail: bytes, people: dict[str, Person]) -> bytes | None:
-    """The content that was signed, as an expert of S/MIME reads it who trusts the root alone."""
-    moment = str(int(NOW))
-    return openssl("-verify", "-CAfile", people["root"].files[0], "-purpose", "any", "-attime", moment, given=mail)
-
-
-def opened(mail: bytes, who: Person) -> bytes | None:
-    certificate, key = who.files
-    return openssl("-decrypt", "-recip", certificate, "-inkey", key, given=mail)
-
-
-def attachments(content: bytes | None) -> dict[str | None, bytes]:
-    assert content is not None
-    mail = message_from_bytes(content, policy=policy.default)
-    return {part.get_filename(): part.get_content() for part in mail.iter_attachments()}
-
-
 def signing(who: Person) -> dict[str, Any]:
     return {"certificate": who.chain, "key": Secret(who.files[1])}
 
@@ -150,7 +70,7 @@ def test_a_signed_mail_is_verified_up_to_its_root(
     sink = make(Smime(**signing(people[who])), text=".계약 {title}\n.", html="<p>é</p>", manifest=True)
     receipt = sink.deliver(bundle(files={"a/계약 🖋️.pdf": DEED * 9000}).delivery(), progress)
     mail = server.mails[0][1]
-    found = attachments(verified(mail, people))
+    found = attachments(verified(mail, people["root"]))
     assert ["계약 🖋️.pdf", "manifest.json"] == list(found)
     assert DEED * 9000 == found["계약 🖋️.pdf"]
     assert "signed" == receipt.details["smime"]
@@ -174,8 +94,8 @@ def test_a_signed_mail_that_was_altered_is_noticed(
     make(Smime(**signing(people["bot"]))).deliver(bundle().delivery(), progress)
     mail = server.mails[0][1]
     assert 1 == mail.count(old)
-    assert verified(mail, people) is not None
-    assert verified(mail.replace(old, old.swapcase()), people) is None
+    assert verified(mail, people["root"]) is not None
+    assert verified(mail.replace(old, old.swapcase()), people["root"]) is None
 
 
 def test_everybody_it_is_for_opens_an_encrypted_mail_and_nobody_else(
@@ -213,7 +133,7 @@ def test_what_is_signed_and_encrypted_is_opened_and_then_verified(
     assert "signed and encrypted" == sink.deliver(bundle().delivery(), progress).details["smime"]
     inner = opened(server.mails[0][1], people["bob"])
     assert inner
-    assert {"deed.pdf": DEED} == attachments(verified(inner, people))
+    assert {"deed.pdf": DEED} == attachments(verified(inner, people["root"]))
 
 
 def test_an_encrypted_mail_fits_into_what_the_server_takes(

@@ -28,7 +28,7 @@ class Mailbox:
 
 
 class EmailRig(Rig):
-    behind = "aiosmtpd"
+    behind = "aiosmtpd and Postfix"
     real = True
     recipients = ("legal@acme.example", "board@acme.example")
 
