@@ -67,6 +67,7 @@ class Service:
     faults: list[Fault] = field(default_factory=list)
     seen: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     token: str = secret("token-0")
+    signature: str = SAS.lstrip("?")
     logins: list[dict[str, list[str]]] = field(default_factory=list)
     tells_md5: bool = True
     exists: tuple[int, str] = (409, "BlobAlreadyExists")
@@ -106,7 +107,7 @@ class Service:
     def _refusal(self, headers: Mapping[str, str], query: str) -> tuple[int, dict[str, str], bytes] | None:
         if headers["x-ms-version"] != "2021-12-02" or not headers["x-ms-date"].endswith(" GMT"):
             return _said(400, "InvalidHeaderValue")
-        if f"?{query}" == SAS or headers.get("authorization") == f"Bearer {self.token}":
+        if query == self.signature or headers.get("authorization") == f"Bearer {self.token}":
             return None
         return _said(401, "InvalidAuthenticationInfo")
 
@@ -408,6 +409,13 @@ def test_a_signature_that_may_not_create_is_tried_later(emulated: AzureRig, bund
         sink.deliver(bundle().delivery(), progress)
     assert "sig=" not in str(caught.value)
     assert {} == emulated.visible()
+
+
+@pytest.mark.parametrize("text", ["?se=2027-12-31&sig=x", "sig=x&se=2027-12-31", "sig=x"])
+def test_check_names_the_day_on_which_the_signature_ends(make: Any, service: Service, text: str) -> None:
+    service.signature = text.lstrip("?")
+    said = make(sas_token=Secret(text)).check()
+    assert said.endswith("ends at 2027-12-31") == ("se=" in text)
 
 
 # --- names, addresses, settings -----------------------------------------------------------------------------------

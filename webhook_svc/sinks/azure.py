@@ -156,7 +156,7 @@ what happens to a blob of the tier *Archive*, which cannot be read.
         answer = self._container.call("HEAD", "webhook-svc-check")
         if _code(answer) == "ContainerNotFound" or not (answer.ok or answer.status == 404):
             raise _failure("looking into the container", answer)
-        ends = parse_qs(self.settings.sas_token.reveal()).get("se", []) if self.settings.sas_token else []
+        ends = parse_qs(self._signature()).get("se", [])
         until = f"; the shared access signature ends at {ends[0]}" if ends else ""
         return f"container {self.settings.container} answers and takes our credentials{until}"
 
@@ -181,10 +181,13 @@ what happens to a blob of the tier *Archive*, which cannot be read.
         own = {"x-ms-date": formatdate(self._clock(), usegmt=True), "x-ms-version": VERSION}
         request = replace(request, headers={**request.headers, **own})
         if self.settings.sas_token:
-            return replace(request, url=f"{request.url}?{self.settings.sas_token.reveal().lstrip('?')}")
+            return replace(request, url=f"{request.url}?{self._signature()}")
         if self.settings.account_key:
             return sign(request, SharedKey(account=self.settings.account, key=self.settings.account_key))
         return request
+
+    def _signature(self) -> str:
+        return self.settings.sas_token.reveal().lstrip("?") if self.settings.sas_token else ""
 
     def _logged_in(self) -> Token:
         """learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow, 22 November 2026."""
