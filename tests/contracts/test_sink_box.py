@@ -161,6 +161,10 @@ def test_a_file_that_appears_during_the_upload_is_never_replaced(
     assert no_session(rig)
 
 
+def test_files_are_divided_where_box_takes_both_ways() -> None:
+    assert 20 * 10**6 <= Box.at_once <= 50 * 10**6
+
+
 # --- what is answered ---------------------------------------------------------------------------------------------
 
 

@@ -116,6 +116,10 @@ def test_a_file_that_appears_during_the_upload_is_never_replaced(
     assert theirs == rig.visible()[PATH]
 
 
+def test_pieces_are_no_larger_than_dropbox_takes_them() -> None:
+    assert max(Dropbox.piece, Dropbox.at_once) <= 150 * MIB
+
+
 # --- what is answered ---------------------------------------------------------------------------------------------
 
 

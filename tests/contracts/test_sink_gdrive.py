@@ -101,6 +101,10 @@ def test_trouble_at_any_request_of_an_upload_leaves_one_effect(rig: Any, bundle:
         assert rig.expected(sent).items() <= rig.visible().items()
 
 
+def test_pieces_are_as_large_as_drive_wants_them() -> None:
+    assert 0 == GoogleDrive.piece % STEP
+
+
 # --- ids, and lists that lag behind -------------------------------------------------------------------------------
 
 

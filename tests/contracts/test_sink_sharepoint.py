@@ -134,6 +134,19 @@ def test_a_file_that_appears_during_the_upload_is_never_replaced(
     assert {} == rig.drive.sessions
 
 
+@on_sharepoint
+def test_a_folder_that_is_there_is_used(rig: Any, bundle: Any, progress: Any) -> None:
+    for name in ("one.pdf", "two.pdf"):
+        rig.again().deliver(bundle(files={f"contracts/doc-1/{name}": b"%PDF"}).delivery(), progress)
+    assert {"contracts", "contracts/doc-1"} == rig.drive.folders
+
+
+def test_pieces_are_as_large_as_graph_wants_them() -> None:
+    assert 0 == SharePoint.piece % STEP
+    assert SharePoint.piece < 60 * 1024**2
+    assert SharePoint.at_once <= 250 * 10**6
+
+
 # --- what is answered ---------------------------------------------------------------------------------------------
 
 

@@ -145,10 +145,11 @@ that differ in case alone are one. Dropbox advises against emoji in names: some 
     # --- requests ---
 
     def _upload(self, route: str, argument: Mapping[str, Any], body: bytes | Upload) -> Answer:
-        """https://www.dropbox.com/developers/reference/json-encoding (read 2026-11-22): ASCII alone, and no DEL."""
+        """https://www.dropbox.com/developers/reference/json-encoding (read 2026-11-22): ASCII alone, and no DEL, which
+        stands in no name that we take."""
         headers = {
             "Content-Type": "application/octet-stream",
-            "Dropbox-API-Arg": json.dumps(argument, ensure_ascii=True).replace("\x7f", r"\u007f"),
+            "Dropbox-API-Arg": json.dumps(argument, ensure_ascii=True),
         }
         url = f"{self.settings.content.rstrip('/')}/2/{route}"
         return self._bearer.call(Request(method="POST", url=url, headers=headers, body=body))

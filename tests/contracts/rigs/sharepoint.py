@@ -151,10 +151,9 @@ class Graph(StandIn):
         path = f"{parent}/{body['name']}".strip("/")
         self._check_name(path)
         must(place.has_folder(parent), 404, "itemNotFound")
-        must(
-            not (place.has_folder(path) or place.at(path)) or body.get(BEHAVIOUR) == "rename", 409, "nameAlreadyExists"
-        )
-        place.folders.add(path.lower())
+        taken = place.has_folder(path) or place.at(path)
+        must(not taken or body.get(BEHAVIOUR) == "rename", 409, "nameAlreadyExists")
+        place.folders.add(f"{path.lower()} 1" if taken else path.lower())
         return reply({"id": "02", "name": body["name"], "folder": {"childCount": 0}}, 201)
 
     def look(self, request: Request, drive: str, path: str) -> Response:
