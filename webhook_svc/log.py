@@ -80,6 +80,8 @@ def dict_config(level: str = "info", format: str = "auto", stream: TextIO | None
         "root": {"level": level.upper(), "handlers": ["out"]},
         "loggers": {
             **dict.fromkeys(("werkzeug", "urllib3", "alembic"), quiet),
+            # Its one warning, of odd headers, shows the whole address that was asked, and with it what a link opens by.
+            "urllib3.connection": {**quiet, "level": "ERROR"},
             # At "debug" gunicorn prints the path of every request, and with it the URL token.
             "gunicorn.error": {
                 "level": "INFO" if level == "debug" else level.upper(),

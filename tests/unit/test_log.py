@@ -10,14 +10,18 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from tests.guard import secret
 from webhook_svc import log
+from webhook_svc.core.outgoing import Request
 from webhook_svc.core.settings import Secret
+from webhook_svc.http import HttpClient
 
 Lines = Callable[[], list[dict[str, Any]]]
 ROOT = Path(__file__).parents[2]
@@ -32,7 +36,7 @@ def _logging_as_it_was() -> Iterator[None]:
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers[:], root.level = handlers, level
-    for name in ("werkzeug", "urllib3", "alembic", "gunicorn.error", "gunicorn.access"):
+    for name in ("werkzeug", "urllib3", "urllib3.connection", "alembic", "gunicorn.error", "gunicorn.access"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
@@ -76,6 +80,24 @@ def test_noise_of_libraries_is_left_out_and_their_warnings_are_not(lines: Lines)
         logging.getLogger(name).info("noise")
         logging.getLogger(name).warning("trouble in %s", name)
     assert 3 == len([line for line in lines() if line["event"].startswith("trouble")]) == len(lines())
+
+
+@pytest.mark.parametrize("odd", ["Content-Type: multipart/mixed", " X: y", "From x", ": nameless"])
+def test_odd_headers_of_an_answer_put_no_link_into_the_log(lines: Lines, odd: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(f"HTTP/1.1 200 OK\r\n{odd}\r\nContent-Length: 2\r\n\r\nok".encode())
+
+        served = pool.submit(answer)
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with closing(HttpClient(trusted=frozenset({origin}))) as client:
+            assert 200 == client.call(Request(url=f"{origin}/deed.pdf?sig={secret('link')}")).status
+        served.result(5)
+    assert [] == [line for line in lines() if "deed.pdf" in str(line)]
 
 
 def test_a_warning_of_python_is_a_line(lines: Lines) -> None:
