@@ -555,14 +555,23 @@ def test_a_mail_of_another_delivery_is_left_alone(rig: ImapRig, bundle: Any, pro
 
 @pytest.mark.parametrize("scheme", ["imap", "imaps"])
 def test_a_certificate_that_holds_is_wanted_before_the_password(
-    servers: Any, tmp_path: Path, start: ExitStack, bundle: Any, progress: Any, monkeypatch: Any, scheme: str
+    servers: Any, tmp_path: Path, start: ExitStack, bundle: Any, progress: Any, scheme: str
 ) -> None:
     chain = certificate(tmp_path)
     server = start.enter_context(dovecot(chain))
     port = server.safe_port if scheme == "imaps" else server.port
     where = server.url().replace("imap://", f"{scheme}://").replace(str(server.port), str(port))
-    sink = ImapRig(servers, tmp_path, start).make(server=where, tls="auto")
+    rig = ImapRig(servers, tmp_path, start)
     with pytest.raises(Retryable, match="certificate does not hold"):
-        sink.deliver(bundle().delivery(), progress)
-    monkeypatch.setenv("SSL_CERT_FILE", str(chain))
+        rig.make(server=where, tls="auto").deliver(bundle().delivery(), progress)
+    sink = rig.make(server=where, tls="auto", ca_file=str(chain))
     assert not sink.deliver(bundle().delivery(), progress).found
+
+
+@pytest.mark.parametrize(("text", "why"), [("no PEM", "no such PEM"), (None, "No such file")])
+def test_authorities_that_cannot_be_read_are_found_at_the_start(tmp_path: Path, text: str | None, why: str) -> None:
+    file = tmp_path / "ca.pem"
+    if text:
+        file.write_text(text)
+    with pytest.raises(ValueError, match=why):
+        settings(ca_file=str(file))

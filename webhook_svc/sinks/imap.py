@@ -11,7 +11,7 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
 from .letter import Letter, LetterSettings, Writer
-from .mailbox import Mailbox, connected
+from .mailbox import Mailbox, connected, trusting
 from .mailserver import MailServer, Tls, mail_server
 from .mime import GROWS, compose
 
@@ -27,6 +27,7 @@ class ImapSettings(LetterSettings):
     tls: Tls = setting(
         "auto: tls for imaps, else starttls, never without. none is for a server on this machine or network.", "auto"
     )
+    ca_file: str = setting("A PEM file of the authorities that may vouch for the server; empty: the system's.", "")
     timeout: float = setting("Seconds for each step of the conversation.", 60.0)
 
     def __post_init__(self) -> None:
@@ -37,6 +38,8 @@ class ImapSettings(LetterSettings):
             raise ValueError("a mailbox without control characters, * and %")
         if not all(self.mailbox.split("/")):
             raise ValueError("a mailbox such as Contracts/Signed")
+        if self.ca_file:
+            trusting(self.ca_file)
 
     def connection(self) -> MailServer:
         return mail_server(self.server, "imap", self.tls, _PORTS)
@@ -55,8 +58,8 @@ and where they are (`location`). The mail is streamed both ways: a few MB of mem
 
 **Permissions:** a login of its own. On a server with access lists (RFC 4314) it needs `lri` on the mailbox, and `k` on
 the one above it where the mailbox is to be made; `te` lets it take back a second copy of its own (see Retry).
-Certificates are always verified; for a private authority point `SSL_CERT_FILE` at its certificate. Gmail takes an
-app password. Microsoft 365 takes no passwords over IMAP, so it cannot be reached this way.
+Certificates are always verified, by `ca_file` where a private authority vouches. Gmail takes an app password.
+Microsoft 365 takes no passwords over IMAP, so it cannot be reached this way.
 
 **Retry:** harmless. The mailbox is searched for the `Message-ID`, which is the same on every try, and a mail that
 carries it counts as done if its attachments have the same bytes; with other bytes the delivery is held for a person's
@@ -97,7 +100,7 @@ script, `/` between its levels; servers that keep personal mailboxes below the i
             return f"{self._server.host} takes our login, and the mailbox {mailbox.name} is there"
 
     def _connected(self) -> AbstractContextManager[Mailbox]:
-        return connected(self._server, self.settings.mailbox, self.settings.timeout)
+        return connected(self._server, self.settings.mailbox, self.settings.timeout, self.settings.ca_file)
 
     def _letter(self, delivery: Delivery, progress: Progress, mailbox: Mailbox) -> Letter:
         """The same on every try."""

@@ -142,11 +142,20 @@ class Mailbox:
         return found[1].decode("ascii", "replace") if found else "/"
 
 
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """The authorities in that PEM file; "" for the system's. ValueError where it cannot be used."""
+    try:
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:  # ssl.SSLError is one, and says nothing of use
+        why = error.strerror if error.errno and not isinstance(error, ssl.SSLError) else "it is no such PEM"
+        raise ValueError(f"a `ca_file` that can be used: {why}") from None
+
+
 @contextmanager
-def connected(server: MailServer, name: str, timeout: float) -> Iterator[Mailbox]:
+def connected(server: MailServer, name: str, timeout: float, ca_file: str) -> Iterator[Mailbox]:
     """The mailbox of that name, after login. Errors of server, line and certificate are Retryable or Permanent."""
     with _translated():
-        imap = _begun(server, timeout)
+        imap = _begun(server, timeout, ca_file)
         try:
             _login(imap, server)
             yield Mailbox(imap, name)
@@ -202,24 +211,24 @@ class _SafeSession(_Session, imaplib.IMAP4_SSL):
     """The same over TLS from the first byte."""
 
 
-def _begun(server: MailServer, timeout: float) -> imaplib.IMAP4:
+def _begun(server: MailServer, timeout: float, ca_file: str) -> imaplib.IMAP4:
     try:
         if server.tls == "tls":
-            context = ssl.create_default_context()
+            context = trusting(ca_file)
             return _SafeSession(server.host, server.port, ssl_context=context, timeout=timeout)
         imap = _Session(server.host, server.port, timeout=timeout)
     except imaplib.IMAP4.error:
         raise Retryable("the mail server takes no conversation now") from None
     if server.tls == "starttls":
-        _protect(imap)
+        _protect(imap, ca_file)
     return imap
 
 
-def _protect(imap: imaplib.IMAP4) -> None:
+def _protect(imap: imaplib.IMAP4, ca_file: str) -> None:
     try:
         if "STARTTLS" not in imap.capabilities:
             raise Permanent("the mail server offers no STARTTLS")
-        imap.starttls(ssl.create_default_context())
+        imap.starttls(trusting(ca_file))
     except BaseException:
         with suppress(OSError):
             imap.shutdown()
