@@ -2,6 +2,7 @@
 
 import re
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.imap import Imap, ImapSettings
 from webhook_svc.sinks.mailbox import encoded_name
 
+from .rigs.base import large_delivery
 from .rigs.certificate import certificate
 from .rigs.imap import ImapRig, dovecot
 
@@ -521,6 +523,17 @@ def test_a_full_mailbox_makes_the_delivery_wait(rig: ImapRig, bundle: Any, progr
     sink = rig.make(server=rig.server.url("small"))
     with pytest.raises(Retryable, match="OVERQUOTA"):
         sink.deliver(bundle(files={"a/deed.pdf": bytes(200_000)}).delivery(), progress)
+
+
+def test_a_large_mail_is_neither_held_when_it_goes_nor_when_it_is_read_back(rig: ImapRig, progress: Any) -> None:
+    sent = large_delivery(8_000_000)
+    tracemalloc.start()
+    try:
+        rig.sink.deliver(sent, progress)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
 
 
 def test_the_mailbox_is_made_only_where_it_may_be(rig: ImapRig, bundle: Any, progress: Any) -> None:

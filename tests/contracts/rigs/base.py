@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
@@ -55,6 +55,22 @@ class Breaking(RawIOBase):
         return size
 
 
+class Zeros(RawIOBase):
+    """A file that takes no memory."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        size = min(len(buffer), self._left)
+        buffer[:size] = bytes(size)
+        self._left -= size
+        return size
+
+
 @dataclass
 class Bundle:
     """A delivery to be, with the ways in which it may go wrong."""
@@ -82,6 +98,14 @@ class Bundle:
         if part.name in self.lost:
             return cast(BinaryIO, Breaking(content[: self.lost[part.name]]))
         return BytesIO(content)
+
+
+def large_delivery(size: int) -> Delivery:
+    """One file of that many zeros, none of which is held in memory."""
+    delivery = Bundle().delivery()
+    (placed,) = delivery.files
+    part = replace(placed.part, size=size, sha256=hashlib.sha256(bytes(size)).hexdigest())
+    return replace(delivery, files=(replace(placed, part=part),), open=lambda _: cast(BinaryIO, Zeros(size)))
 
 
 def _part(name: str, content: bytes) -> Part:
