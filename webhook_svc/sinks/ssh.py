@@ -88,6 +88,7 @@ class Way:
         """A conversation. What goes wrong in it is Retryable, unless it is an error of ours."""
         place = (self.settings.host, self.settings.port)
         with _translated(), socket.create_connection(place, self.settings.timeout) as line:
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # questions are small, and not to be saved up
             transport = paramiko.Transport(line)
             try:
                 with _bounded(transport, self.settings.timeout):
