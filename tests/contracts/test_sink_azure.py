@@ -6,14 +6,13 @@ learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow, 2
 """
 
 import hashlib
-import hmac
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -23,7 +22,7 @@ from webhook_svc.core.settings import Secret, Url
 from webhook_svc.http import HttpClient
 from webhook_svc.sinks.azure import Azure, AzureSettings
 
-from .rigs.azure import ACCOUNT, KEY, AzureRig
+from .rigs.azure import ACCOUNT, KEY, AzureRig, shared_access
 from .rigs.base import make_sink
 from .rigs.servers import Servers, served
 
@@ -364,15 +363,6 @@ def test_a_login_that_is_refused_is_tried_later_and_says_why(make: Any, service:
 
 
 # --- a shared access signature, at the emulator -------------------------------------------------------------------
-
-
-def shared_access(container: str, permissions: str) -> str:
-    """As the documentation builds one for a container (create-service-sas, version 2020-12-06 and later)."""
-    fields = {"sp": permissions, "se": "2099-12-31T00:00:00Z", "sv": "2021-12-02", "sr": "c"}
-    resource = f"/blob/{ACCOUNT}/{container}"
-    text = [permissions, "", fields["se"], resource, "", "", "", fields["sv"], "c", "", "", "", "", "", "", ""]
-    signature = hmac.digest(b64decode(KEY), "\n".join(text).encode(), "sha256")
-    return urlencode({**fields, "sig": b64encode(signature).decode()}, quote_via=quote)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from webhook_svc.core.settings import Secret, Url
 from webhook_svc.sinks.address import FIELDS, Address
 from webhook_svc.sinks.http_put import HttpPutSettings
 
+from .rigs.azure import AzureRig, shared_access
 from .rigs.base import make_sink
 from .rigs.front import Fault, Front, before
 from .rigs.http_put import HttpPutRig
@@ -276,6 +277,23 @@ def test_azure_names_what_is_there_before(rig: HttpPutRig, bundle: Any, progress
     rig.front.meet(Fault(status=409, headers={"x-ms-error-code": "BlobAlreadyExists"}), at=0)
     with pytest.raises(Conflict):
         rig.make(verify="none").deliver(bundle().delivery(), progress)
+
+
+@pytest.mark.parametrize(("verify", "rights"), [("read", "rc"), ("none", "cw")])
+def test_a_container_is_opened_by_a_signature_in_the_address(
+    servers: Servers, tmp_path: Path, start: ExitStack, bundle: Any, progress: Any, verify: str, rights: str
+) -> None:
+    """Azure's own words for what stands there, at its emulator."""
+    azure = AzureRig(servers, tmp_path, start)
+    container = azure.container.rpartition("/")[2]
+    address = f"{azure.container}/{{path}}?{shared_access(container, rights)}"
+    table = {"address": address, "headers": {"x-ms-blob-type": "BlockBlob"}, "verify": verify}
+    assert not make_sink("http_put", table).deliver(bundle().delivery(), progress).found
+    assert azure.expected(bundle()) == azure.visible()
+    assert make_sink("http_put", table).deliver(bundle().delivery(), progress).found
+    with pytest.raises(Conflict):
+        make_sink("http_put", table).deliver(bundle(files={KEY: DEED[::-1]}).delivery(), type(progress)())
+    assert azure.expected(bundle()) == azure.visible()
 
 
 def test_check_says_what_it_cannot_know(rig: HttpPutRig) -> None:
