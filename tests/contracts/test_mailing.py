@@ -1,6 +1,7 @@
 """What every service that sends mails over HTTPS is asked for, told, and trusted with."""
 
 import tracemalloc
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from email.header import decode_header, make_header
@@ -255,3 +256,71 @@ def test_a_sender_whom_the_service_does_not_know_is_refused(rig: MailRig, bundle
 def test_recipients_that_no_service_takes_are_refused(rig: MailRig, changes: dict[str, Any]) -> None:
     with pytest.raises(AssertionError, match="recipient"):
         rig.make(**changes)
+
+
+# --- the stand-ins can say no -------------------------------------------------------------------------------------
+
+
+class Sloppy:
+    """A client that changes what it is given to send."""
+
+    def __init__(self, http: Any, change: Callable[[bytes], bytes]) -> None:
+        self._http = http
+        self._change = change
+
+    def call(self, request: Request, **_: Any) -> Answer:
+        assert isinstance(request.body, Upload)
+        with request.body.open() as stream:
+            whole = stream.read()
+        changed = self._change(whole)
+        assert changed != whole
+        return cast(Answer, self._http.call(replace(request, body=changed)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "right", "wrong"),
+    [
+        ("mailgun", b'name="to"', b'name="ot"'),
+        ("mailgun", b"ann@acme.example\r\n--", b"ann at acme\r\n--"),
+        ("mailgun", b'; filename="message.eml"', b""),
+        ("mailgun", b"\r\nFrom: ", b"\r\nForm: "),
+        ("mailgun", b"Signed: ", "Signé: ".encode()),
+        ("postmark", b'"Content": "', b'"Content": "*'),
+        ("postmark", b'"From"', b'"Form"'),
+        ("postmark", b'"To": "ann', b'"To": "ann bob'),
+        ("postmark", b'"TextBody"', b'"Tag"'),
+        ("postmark", b"bot@acme.example", b"bot@evil.example"),
+        ("postmark", b'{"From"', b'["From"'),
+        ("resend", b'"content": "', b'"content": "*'),
+        ("resend", b'"from"', b'"form"'),
+        ("resend", b'"to": ["ann', b'"to": ["ann bob'),
+        ("resend", b'"text"', b'"body"'),
+        ("resend", b"bot@acme.example", b"bot@evil.example"),
+        ("sendgrid", b'"content": "', b'"content": "*'),
+        ("sendgrid", b'"from"', b'"form"'),
+        ("sendgrid", b'"to"', b'"too"'),
+        ("sendgrid", b'"subject": "', b'"subject": "", "x": "'),
+        ("sendgrid", b'[{"email": "ann@acme.example"}', b'[{"email": "bob@acme.example"}'),
+        ("sendgrid", b"bot@acme.example", b"bot@evil.example"),
+        ("ses", b'"Data": "', b'"Data": "*'),
+        ("ses", b"ann@acme.example", b"eve@acme.example"),
+    ],
+)
+def test_a_sloppy_request_is_refused(
+    servers: Any, tmp_path: Path, start: ExitStack, bundle: Any, progress: Any, kind: str, right: bytes, wrong: bytes
+) -> None:
+    rig = cast(MailRig, rig_of(kind)(servers, tmp_path, start))
+    http = Sloppy(rig.sink.http, lambda body: body.replace(right, wrong, 1))
+    with pytest.raises((Retryable, Permanent)) as caught:
+        type(rig.sink)("mail", rig.sink.settings, cast(Any, http)).deliver(bundle().delivery(), progress)
+    assert "answer was 4" in str(caught.value)
+    assert [] == rig.outbox.mails
+
+
+def test_a_mail_that_is_too_large_is_refused(
+    rig: MailRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"tests.contracts.rigs.{rig.kind}.LARGEST", 500)
+    with pytest.raises(Permanent):
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert [] == rig.outbox.mails

@@ -35,7 +35,8 @@ class Postmark(Outbox):
         self.delivers = "Live"
 
     def refused(self, refusal: Refusal) -> Response:
-        return reply({"ErrorCode": int(refusal.code), "Message": TALKATIVE}, refusal.status)
+        code = int(refusal.code) if refusal.code.isdigit() else 402  # no JSON
+        return reply({"ErrorCode": code, "Message": TALKATIVE}, refusal.status)
 
     def server(self, request: Request) -> Response:
         _check_token(request)
