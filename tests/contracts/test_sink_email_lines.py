@@ -2,6 +2,7 @@
 
 import os
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -137,6 +138,32 @@ def test_a_forked_process_never_speaks_on_its_parents_line(
         pass
     server.threads[0].join()
     assert ["EHLO acme.example"] * 2 == server.heard
+
+
+def test_a_forked_process_that_ends_says_nothing_on_its_parents_line(
+    port: int, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines(settings(server=Secret(f"smtp://127.0.0.1:{port}")).connection(), keep=60)
+    with lines.talk():
+        pass
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    del lines
+    server.threads[0].join()
+    assert ["EHLO acme.example"] == server.heard
+
+
+def test_idle_lines_are_watched_by_one_thread_which_ends_with_them(port: int) -> None:
+    def watching() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if isinstance(one, threading.Timer)}
+
+    lines = Lines(settings(server=Secret(f"smtp://127.0.0.1:{port}")).connection(), keep=60)
+    before = watching()
+    for _ in range(5):
+        with lines.talk() as one, lines.talk() as two:
+            assert one.smtp is not two.smtp
+    (watch,) = watching() - before
+    del one, two, lines
+    watch.join()
 
 
 def test_an_idle_line_ends_with_a_farewell(port: int, server: MailServer) -> None:

@@ -66,10 +66,23 @@ class Server:
         return smtp
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Idle:
+    """A line between two mails. Where another process made it, it is only closed."""
+
+    smtp: smtplib.SMTP
+    since: float
+    process: int
+
+    @property
+    def ours(self) -> bool:
+        return self.process == os.getpid()
+
+
 class Lines:
     """Connections to one server. One that served is kept for `keep` seconds, and asked before it serves again.
 
-    None outlives the process that made it, nor the last reference to this.
+    None outlives the process that made it, nor the last reference to this. For any number of threads.
     """
 
     def __init__(self, server: Server, keep: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -78,9 +91,9 @@ class Lines:
         self._clock = clock
         self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
-        self._process = os.getpid()
-        self._idle: list[tuple[float, smtplib.SMTP]] = []
-        weakref.finalize(self, _leave, self._idle)
+        self._idle: list[_Idle] = []
+        self._watch: list[threading.Timer] = []
+        weakref.finalize(self, _end, self._idle, self._watch)
 
     @contextmanager
     def talk(self) -> Iterator["Talk"]:
@@ -95,12 +108,17 @@ class Lines:
 
     def take(self) -> smtplib.SMTP | None:
         """An idle line that still answers."""
-        while smtp := self._last_idle():
+        while one := self._last_idle():
             with suppress(OSError):
-                if self._answers(smtp):
-                    return smtp
-            smtp.close()
+                if one.ours and self._answers(one.smtp):
+                    return one.smtp
+            one.smtp.close()
         return None
+
+    def connect(self) -> smtplib.SMTP:
+        if self._context is None:
+            self._context = self.server.context()
+        return self.server.connect(self._context)
 
     def _answers(self, smtp: smtplib.SMTP) -> bool:
         if not smtp.sock:
@@ -110,38 +128,37 @@ class Lines:
         smtp.sock.settimeout(self.server.timeout)
         return code == 250
 
-    def connect(self) -> smtplib.SMTP:
-        if self._context is None:
-            self._context = self.server.context()
-        return self.server.connect(self._context)
-
-    def _last_idle(self) -> smtplib.SMTP | None:
+    def _last_idle(self) -> _Idle | None:
         with self._lock:
-            if self._process != os.getpid():  # the parent's: only its descriptors are closed here
-                _close(self._idle)
-                self._process = os.getpid()
-            return self._idle.pop()[1] if self._idle else None
+            return self._idle.pop() if self._idle else None
 
     def _put_back(self, smtp: smtplib.SMTP) -> None:
+        idle = _Idle(smtp=smtp, since=self._clock(), process=os.getpid())
         if not self._keep:
-            _leave([(0.0, smtp)])
+            _leave([idle])
             return
         with self._lock:
-            self._idle.append((self._clock(), smtp))
-            first = len(self._idle) == 1
-        if first:
-            _later(self._keep, weakref.WeakMethod(self._end_old))
+            self._idle.append(idle)
+            if not any(one.is_alive() for one in self._watch):  # a fork leaves threads behind
+                self._look_in(self._keep)
 
     def _end_old(self) -> None:
         """What was idle for too long is left; while others are idle, the next look is prepared."""
         with self._lock:
             now = self._clock()
-            old = [one for one in self._idle if one[0] + self._keep <= now]
+            old = [one for one in self._idle if one.since + self._keep <= now]
             self._idle[:] = [one for one in self._idle if one not in old]
-            wait = self._idle[0][0] + self._keep - now if self._idle else 0.0
+            self._watch.clear()
+            if self._idle:
+                self._look_in(self._idle[0].since + self._keep - now)
         _leave(old)
-        if wait:
-            _later(wait, weakref.WeakMethod(self._end_old))
+
+    def _look_in(self, seconds: float) -> None:
+        act = weakref.WeakMethod(self._end_old)
+        timer = threading.Timer(seconds, lambda: (still := act()) and still())
+        timer.daemon = True
+        self._watch[:] = [timer]
+        timer.start()
 
 
 class Talk:
@@ -239,21 +256,17 @@ def translated() -> Iterator[None]:
         raise Retryable(f"the conversation with the mail server broke off ({type(error).__name__})") from None
 
 
-def _later(seconds: float, act: "weakref.WeakMethod[Callable[[], None]]") -> None:
-    timer = threading.Timer(seconds, lambda: (still := act()) and still())
-    timer.daemon = True
-    timer.start()
+def _end(idle: list[_Idle], watch: list[threading.Timer]) -> None:
+    for timer in watch:
+        timer.cancel()
+    _leave(idle)
 
 
-def _leave(idle: list[tuple[float, smtplib.SMTP]]) -> None:
+def _leave(idle: list[_Idle]) -> None:
     """A farewell without waiting for its answer: what was accepted stays accepted."""
-    for _, smtp in idle:
-        with suppress(OSError):
-            smtp.putcmd("quit")
-    _close(idle)
-
-
-def _close(idle: list[tuple[float, smtplib.SMTP]]) -> None:
-    for _, smtp in idle:
-        smtp.close()
+    for one in idle:
+        if one.ours:
+            with suppress(OSError):
+                one.smtp.putcmd("quit")
+        one.smtp.close()
     idle.clear()
