@@ -166,6 +166,11 @@ def test_a_certificate_out_of_its_time_is_told_and_waited_for(
     assert [] == server.mails
 
 
+def test_check_says_when_the_first_certificate_ends(make: Any, people: dict[str, Person]) -> None:
+    assert make(Smime(**signing(people["bot"]))).check().endswith("; the first S/MIME certificate ends on 2027-09-21")
+    assert "S/MIME" not in make(Smime()).check()
+
+
 def test_without_certificates_a_mail_is_as_ever(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
     assert "smime" not in make(Smime()).deliver(bundle().delivery(), progress).details
     assert "multipart/mixed" == server.mail().get_content_type()

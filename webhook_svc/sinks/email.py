@@ -180,15 +180,15 @@ too large for a server that announces no size, or that the mailbox is full.
         return self._receipt(delivery, this.memory, found=False)
 
     def check(self) -> str:
-        if self._seal:
-            self._seal.judge(self._clock())
+        until = self._seal.judge(self._clock()) if self._seal else None
         with translated(), self._lines.talk() as talk:
             talk.mail(self._sender)
             talk.reset()
             most = f" of up to {talk.limit} bytes" if talk.limit else ""
         server = self._lines.server.address
         login = "after login" if server.user else "without login"
-        return f"{server.host}:{server.port} takes mail{most} from {self._sender} ({login})"
+        sealed = f"; the first S/MIME certificate ends on {until:%Y-%m-%d}" if until else ""
+        return f"{server.host}:{server.port} takes mail{most} from {self._sender} ({login}){sealed}"
 
     def _send(self, talk: Talk, message: Message, recipient: str, this: _Round) -> None:
         talk.mail(self._sender, message.size)

@@ -92,8 +92,8 @@ class Seal:
             content = (_ENVELOPE, self._encrypted(content))
         return Message(pieces=(envelope(letter), *content))
 
-    def judge(self, now: float) -> None:
-        """Retryable where a certificate has expired, or is not valid yet: a new one will be set."""
+    def judge(self, now: float) -> datetime:
+        """When the first certificate ends. Retryable where one has, or is not valid yet: a new one will be set."""
         moment = datetime.fromtimestamp(now, UTC)
         named = [("our sender", one) for one in self._chain[:1]]
         named += [(f"{name[0]}***@{name.rpartition('@')[2]}", one) for name, one in self._recipients.items()]
@@ -101,6 +101,7 @@ class Seal:
             begin, end = one.not_valid_before_utc, one.not_valid_after_utc
             if not begin <= moment <= end:
                 raise Retryable(f"the S/MIME certificate of {whose} is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}")
+        return min(one.not_valid_after_utc for _, one in named)
 
     def _signed(self, content: Pieces, key: "SigningKey", boundary: str) -> Iterator[Piece]:
         """The content is read a second time where it travels: what would be other bytes then makes no whole mail."""
