@@ -2,10 +2,13 @@
 
 import hashlib
 import io
+import re
 from base64 import encodebytes
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.header import Header
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -58,18 +61,16 @@ def compose(letter: Letter) -> Message:
 
 def envelope(letter: Letter) -> bytes:
     """The headers that say from whom, to whom and about what. Recipients in Bcc are not named."""
-    head = EmailMessage(policy=_PART)
-    head["From"] = letter.sender
-    for name, some in (("To", letter.to), ("Cc", letter.cc), ("Reply-To", letter.reply_to)):
-        if some:
-            head[name] = some
-    head["Subject"] = letter.subject
-    head["Date"] = format_datetime(datetime.fromtimestamp(letter.date, UTC))
-    head["Message-ID"] = letter.message_id
-    for name, value in letter.headers.items():
-        head[name] = value
-    head["MIME-Version"] = "1.0"
-    return head.as_bytes().removesuffix(b"\r\n")
+    addresses = {"From": (letter.sender,), "To": letter.to, "Cc": letter.cc, "Reply-To": letter.reply_to}
+    lines = [f"{name}: " + ",\r\n ".join(map(_mailbox, some)) for name, some in addresses.items() if some]
+    lines += [
+        f"Subject: {_text('Subject', letter.subject)}",
+        f"Date: {format_datetime(datetime.fromtimestamp(letter.date, UTC))}",
+        f"Message-ID: {letter.message_id}",
+        *(f"{name}: {_text(name, value)}" for name, value in letter.headers.items()),
+        "MIME-Version: 1.0",
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
 def entity(letter: Letter) -> Iterator[Piece]:
@@ -91,6 +92,29 @@ def entity(letter: Letter) -> Iterator[Piece]:
         yield one
         before = f"\r\n--{boundary}\r\n".encode()
     yield f"\r\n--{boundary}--\r\n".encode()
+
+
+def _mailbox(one: Address) -> str:
+    name = one.display_name
+    if not name:
+        return one.addr_spec
+    quoted = re.sub(r'([\\"])', r"\\\1", name)
+    shown = _text("", name) if _is_beyond(name) else f'"{quoted}"'
+    return f"{shown} <{one.addr_spec}>"
+
+
+def _text(name: str, value: str) -> str:
+    """One line of text, folded at its spaces and nowhere else: `EmailMessage` encodes a long word though it be ASCII,
+    an address of the web that then is none."""
+    if not _is_beyond(value) and (" " not in value or len(value) < 60):
+        return value
+    charset = "utf-8" if _is_beyond(value) else "us-ascii"
+    return Header(value, charset, maxlinelen=76, header_name=name).encode(splitchars=" ", linesep="\r\n")
+
+
+def _is_beyond(text: str) -> bool:
+    """Whether it must be encoded: it is not ASCII, or it looks as if it were encoded already."""
+    return not text.isascii() or "=?" in text
 
 
 def _boundary(what: str, letter: Letter) -> str:

@@ -1,5 +1,6 @@
 """What a letter says: templates, HTML, places of files, headers; and the bytes that it becomes."""
 
+import re
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
@@ -185,6 +186,34 @@ def test_names_of_people_survive(name: str) -> None:
     whole = b"".join(compose(written(to=(f'"{quoted}" <ann@acme.example>',))).chunks())
     ((found, ann),) = getaddresses([str(message_from_bytes(whole)["To"])])
     assert (name, "ann@acme.example") == (str(make_header(decode_header(found))), ann)
+
+
+def test_a_long_address_and_a_name_of_any_script_stay_two_recipients() -> None:
+    long = f"{'p' * 60}@{'d' * 60}.example"
+    whole = b"".join(compose(written(to=(long, f"{'가' * 30} <{long}>", '"Ann, B" <b@acme.example>'))).chunks())
+    lines = whole.partition(b"\r\n\r\n")[0].decode()
+    (said,) = (line for line in re.sub("\r\n ", " ", lines).splitlines() if line.startswith("To: "))
+    found = getaddresses([said.removeprefix("To: ")])
+    assert [long, long, "b@acme.example"] == [one for _, one in found]
+    assert ["", "가" * 30, "Ann, B"] == [str(make_header(decode_header(name))) for name, _ in found]
+
+
+@pytest.mark.parametrize("word", ["<https://acme.example/" + "u" * 200 + ">", "a,b;c" * 30])
+def test_a_long_word_in_a_header_is_left_as_it_is(word: str) -> None:
+    letter = written(headers={"List-Unsubscribe": word}, from_=f"b@{'d' * 60}.{'e' * 60}.example")
+    lines = b"".join(compose(letter).chunks()).decode().split("\r\n")
+    assert f"List-Unsubscribe: {word}" in lines
+    assert f"List-Id: <contracts.archive.{'d' * 60}.{'e' * 60}.example>" in lines
+    assert f"Message-ID: {letter.message_id}" in lines
+
+
+@pytest.mark.parametrize("title", ["=?utf-8?q?=0Ax?=", "a  b", "x" * 240, "word " * 40, "가 " * 100, "🖋️" * 60])
+def test_a_subject_is_read_as_it_was_written(title: str) -> None:
+    letter = written(Bundle(title=title), subject="{title}")
+    whole = b"".join(compose(letter).chunks())
+    said = message_from_bytes(whole)["Subject"].replace("\r\n", "").replace("\n", "")
+    assert letter.subject == str(make_header(decode_header(said)))
+    assert max(map(len, whole.partition(b"\r\n\r\n")[0].split(b"\r\n"))) < 260
 
 
 def test_every_try_has_the_same_id() -> None:
