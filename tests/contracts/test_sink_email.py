@@ -230,6 +230,17 @@ def test_a_crash_repeats_at_most_the_one_recipient_in_doubt_and_counts_it(
     assert 1 == len({mail for _, mail in server.mails})
 
 
+def test_who_was_in_doubt_to_an_older_version_is_counted(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"end of data": [DROP]}
+    with pytest.raises(Retryable):
+        make().deliver(bundle().delivery(), progress)
+    (doubted,) = progress.load()["sending"]
+    progress.save({**progress.load(), "sending": doubted})
+    assert 1 == make().deliver(bundle().delivery(), progress).details["repeats"]
+
+
 def test_a_hundred_long_addresses_fit_into_the_memory(
     make: Any, server: MailServer, bundle: Any, progress: Any
 ) -> None:
@@ -347,6 +358,17 @@ def test_a_damaged_copy_is_not_blamed_on_the_server(make: Any, server: MailServe
     delivery = replace(bundle().delivery(), open=lambda _: BytesIO(b"other bytes"))
     with pytest.raises(ArtifactLost):
         make().deliver(delivery, progress)
+    assert [] == server.mails
+
+
+def test_a_disk_in_trouble_is_not_blamed_on_the_server(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    def trouble(_: Any) -> Any:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        make().deliver(replace(bundle().delivery(), open=trouble), progress)
     assert [] == server.mails
 
 

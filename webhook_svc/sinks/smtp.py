@@ -118,7 +118,8 @@ class Lines:
     def connect(self) -> smtplib.SMTP:
         if self._context is None:
             self._context = self.server.context()
-        return self.server.connect(self._context)
+        with _reaching():
+            return self.server.connect(self._context)
 
     def _answers(self, smtp: smtplib.SMTP) -> bool:
         if not smtp.sock:
@@ -235,7 +236,10 @@ def dotted(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The one table of what a server, a socket or a certificate says. Server texts are not shown: they echo input."""
+    """The one table of what a server says, with `_reaching`. Its texts are not shown: they echo input.
+
+    `smtplib` makes an error of its own of whatever a socket says later on; other errors are those of a disk.
+    """
     try:
         yield
     except smtplib.SMTPConnectError as error:
@@ -249,11 +253,22 @@ def translated() -> Iterator[None]:
         raise fate(f"the mail server refused ({error.smtp_code}){hint}") from None
     except smtplib.SMTPNotSupportedError:
         raise Permanent("the mail server offers no STARTTLS, or no login that we know") from None
+    except smtplib.SMTPException as error:
+        raise Retryable(f"the conversation with the mail server broke off ({type(error).__name__})") from None
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """What a socket or a certificate says before there is a conversation."""
+    try:
+        yield
+    except smtplib.SMTPException:
+        raise
     except ssl.SSLCertVerificationError as error:
         # As with every other connection: an expired certificate is usually renewed within hours.
         raise Retryable(f"the mail server's certificate does not hold ({error.verify_message})") from None
     except OSError as error:
-        raise Retryable(f"the conversation with the mail server broke off ({type(error).__name__})") from None
+        raise Retryable(f"the mail server cannot be reached ({type(error).__name__})") from None
 
 
 def _end(idle: list[_Idle], watch: list[threading.Timer]) -> None:
