@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import sqlalchemy as sa
@@ -195,6 +195,8 @@ RACES, BATCH = 500, 10
 class Outside:
     """A provider whose documents are always there, and a sink: both count, by document."""
 
+    max_path: ClassVar[int] = 1024
+    max_bytes: ClassVar[int | None] = None
     fetched: Counter[str] = field(default_factory=Counter)
     delivered: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -398,7 +398,7 @@ def test_an_empty_secret_file_counts_as_unset(tmp_path: Path) -> None:
 
 def test_what_goes_nowhere_or_is_never_used_is_a_warning() -> None:
     assert (
-        "source a has no sinks: its documents are fetched and go nowhere",
+        "source a has no sinks and no route: its documents are fetched and go nowhere",
         "sink b is named by no source and no route",
     ) == loaded(source("[sinks.b]\nkind = 'shelf'\npath = 'x'")).warnings
 

@@ -94,6 +94,9 @@ def _handed_on(order: Backfill) -> list[Replayed]:
     if order.sink not in made.parties.sinks:
         known = ", ".join(made.parties.sinks) or "there is none"
         raise click.UsageError(f"no sink is called {plain(order.sink)!r} ({known})")
+    if order.source and order.source not in made.parties.sources:
+        known = ", ".join(made.parties.sources) or "there is none"
+        raise click.UsageError(f"no source is called {plain(order.source)!r} ({known})")
     done: list[Replayed] = []
     for one in made.backfiller().run(order):
         done.append(one)

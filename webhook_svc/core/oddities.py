@@ -11,8 +11,9 @@ def warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
     if not config.sources:
         yield "no source configured: every callback is answered with 404"
     for source in config.sources.values():
-        if not source.sinks and not config.routes:
-            yield f"source {source.name} has no sinks: its documents are fetched and go nowhere"
+        routed = any(_is_for(route, source.name) for route in config.routes)
+        if not source.sinks and not routed:
+            yield f"source {source.name} has no sinks and no route: its documents are fetched and go nowhere"
     lists = [*(one.sinks for one in config.sources.values()), *(one.sinks for one in config.routes)]
     used = {sink for sinks in lists for sink in sinks}
     for unused in sorted(set(config.sinks) - used):
@@ -29,13 +30,17 @@ def warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _never_met(route: Route, name: str, config: Config) -> Iterator[str]:
-    any_of_it = Route(sinks=route.sinks, source=route.source)
-    matching = [one for one in config.sources.values() if meets(any_of_it, Facts(source=one.name))]
+    matching = [one for one in config.sources.values() if _is_for(route, one.name)]
     if not matching:
         yield f"{name} fits no source"
     named = {meta for source in matching for meta in source.meta}
     for wanted in sorted({*route.meta, *([SIGNER] if route.signer else [])} - named):
         yield f"{name} asks for meta.{wanted}, which no source that it fits names"
+
+
+def _is_for(route: Route, source: str) -> bool:
+    """Could a signing of that source meet it?"""
+    return meets(Route(sinks=route.sinks, source=route.source), Facts(source=source))
 
 
 def _never_filled(sink: SinkConfig, config: Config) -> Iterator[str]:

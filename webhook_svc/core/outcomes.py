@@ -39,6 +39,7 @@ class Fetched:
     there is nothing to hand on. `content` is a digest of the documents, where another round of theirs may have it too:
     then nothing goes out. `also` are the rounds by which the provider's list calls what was fetched. `settled` are
     parts that count as handed on though no sink takes them. `held` says why a person has to decide where all this goes.
+    `hints` are those that the routes looked at.
     """
 
     wanted: int
@@ -54,6 +55,7 @@ class Fetched:
     also: tuple[str, ...] = ()
     settled: tuple[Part, ...] = ()
     held: str = ""
+    hints: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,13 @@ from .types import EMPTY
 SIGNER: Final = "signer"
 """The name in a source's `meta` that `signer` conditions look at."""
 
+TYPE: Final = "event.type"
+META: Final = "meta."
+"""Where the facts stand among the hints of a document."""
+
+BETWEEN: Final = "\n"
+"""Between several values of one fact; none of them has a line break."""
+
 _LONGEST: Final = 200
 
 
@@ -38,11 +45,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What routes look at. `meta` has all values of each name; "type" of an event that reconciliation made is
-    "listed"."""
+    """What routes look at: the types of all events that spoke of the signing ("listed": the provider's list did), and
+    all values of each name in `meta`."""
 
     source: str
-    type: str = ""
+    types: tuple[str, ...] = ()
     title: str = ""
     meta: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: EMPTY)
 
@@ -53,6 +60,18 @@ class Routed:
 
     sinks: tuple[str, ...]
     routes: tuple[str, ...] = ()
+
+
+def merged(known: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
+    """The hints of a document after another event: of facts the types add up and what is known stays, so that the
+    order in which events come makes no difference; other hints are those of the newest."""
+    types = [*known.get(TYPE, "").split(BETWEEN), *told.get(TYPE, "").split(BETWEEN)]
+    found = {**known, **told, **{name: text for name, text in known.items() if name.startswith(META)}}
+    return {**found, TYPE: BETWEEN.join(dict.fromkeys(filter(None, types)))} if any(types) else found
+
+
+def facts_in(hints: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in hints.items() if name == TYPE or name.startswith(META)}
 
 
 def routed(routes: Sequence[Route], facts: Facts, default: Iterable[str]) -> Routed:
@@ -67,7 +86,7 @@ def routed(routes: Sequence[Route], facts: Facts, default: Iterable[str]) -> Rou
 def meets(route: Route, facts: Facts) -> bool:
     conditions = [
         (route.source, (facts.source,)),
-        (route.type, (facts.type,)),
+        (route.type, facts.types),
         (route.title, (facts.title,)),
         (route.signer, facts.meta.get(SIGNER, ())),
         *(((pattern,), facts.meta.get(name, ())) for name, pattern in route.meta.items()),

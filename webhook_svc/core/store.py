@@ -63,14 +63,14 @@ class Store(Protocol):
 
     def signing(self, signing_id: str) -> SigningRow: ...
 
-    def spoken(self, signing_id: str) -> Sequence[EventRow]:
-        """The newest events that spoke of it, newest first, as far as their bytes are still kept."""
+    def spoken(self, signing_id: str) -> Sequence[str]:
+        """The ids of the newest events that spoke of it, newest first, whose bytes are still kept."""
 
     def lacking(self, order: Backfill, after: str) -> Sequence[str]:
         """The ids of the next signings behind `after`, oldest first, of whose version nothing went to that sink."""
 
     def hand_on(self, extras: Sequence[Extra]) -> frozenset[str]:
-        """The ids of those deliveries that are new."""
+        """The ids of those deliveries that are new. Left out are those of signings that are not at rest any more."""
 
     def delivery(self, delivery_id: str) -> DeliveryRow: ...
 

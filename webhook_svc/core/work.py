@@ -199,6 +199,15 @@ class PartRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A delivery of the current version: kind and name of what it holds. `waiting` while it is on its way."""
+
+    sink: str
+    waiting: bool
+    contents: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningRow:
     """A signing with the parts of its current version.
 
@@ -218,7 +227,7 @@ class SigningRow:
     created: float
     parts: tuple[PartRow, ...]
     supplements: int
-    undelivered: int
+    sent: tuple[Sent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

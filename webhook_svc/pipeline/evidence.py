@@ -24,7 +24,10 @@ def callback(store: Store, vault: Vault, row: SigningRow, plan: Plan) -> tuple[P
 
 
 def _told(store: Store, signing_id: str) -> Iterator[bytes]:
-    return (raw_text(event.request) for event in store.spoken(signing_id) if event.listed is None)
+    for event_id in store.spoken(signing_id):
+        event = store.event(event_id)
+        if event.listed is None:
+            yield raw_text(event.request)
 
 
 def _kept(vault: Vault, text: bytes) -> Part:

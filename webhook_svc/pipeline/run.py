@@ -109,7 +109,7 @@ def fate(error: Exception, job: Job, policy: RetryPolicy, now: float, random: Ca
     if doubtful and job.doubts >= UNLIKELY_TRIES:
         return Buried(reason=str(error))
     delay = policy.next_try(job.tries + 1, error.after if isinstance(error, Retryable) else None, random)
-    if delay is not None and isinstance(error, ArtifactLost):
+    if delay is not None and isinstance(error, ArtifactLost) and job.stage is Stage.DELIVER:
         return Refetch(reason=str(error), delay=delay)
     if delay is not None:
         return Again(delay=delay, doubtful=doubtful)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..core.errors import ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
+from ..core.errors import ArtifactLost, ClaimLost, Held, Ignored, NotReady, Permanent, Retryable
 from ..core.outcomes import Closed, Delivered, Fetched, Outcome, Parsed
 from ..core.ports import Clock, Fetcher, Vault
 from ..core.retry import RetryPolicy
@@ -27,9 +27,11 @@ from ..core.work import DeliveryRow, EventRow, Haul, NewDelivery, SigningRow
 from .bundle import Bundle, delivery_of, named_apart, opening
 from .evidence import callback
 from .pack import ZIP
-from .parties import Parties, Source
-from .routes import astray, chosen, noted
+from .parties import Parties, Source, Target
+from .routes import astray, chosen, inherited, noted, recalled
 from .versions import Plan, compared, content, in_order, plan, still_known, title_of
+
+_CHUNK = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,8 @@ class Stages:
             if lacking or not haul.more:
                 raise NotReady(lacking[0] if lacking else "no document was served")
             why = "it stands for other documents, each of which is fetched"
-            return _without_document(row, "; ".join((why, *haul.warnings)), haul.more)
+            more = tuple(inherited(row.ref, one) for one in haul.more)
+            return _without_document(row, "; ".join((why, *haul.warnings)), more)
         version, fresh = compared(row, planned, haul)
         fetched = self._bundled(job, row, source, version, fresh, haul)
         return replace(
@@ -107,40 +110,38 @@ class Stages:
     def _bundled(
         self, job: Job, row: SigningRow, source: Source, version: int, fresh: tuple[Part, ...], haul: Haul
     ) -> Fetched:
-        """What the version holds now, and what of it goes out."""
-        same = version == row.version
-        held = tuple(one for one in row.parts if same)
-        fresh = named_apart(fresh, {one.part.name for one in held})
-        parts = (*(one.part for one in held), *fresh)
+        """What the version holds now, and what of it goes out: to each sink what it lacks."""
+        row = row if version == row.version else replace(row, parts=(), sent=(), supplements=0)
+        fresh = named_apart(fresh, {one.part.name for one in row.parts})
+        parts = in_order((*(one.part for one in row.parts), *fresh), source.parts)
         lacking = tuple(kind for kind in source.parts if kind not in (*(part.kind for part in parts), CALLBACK))
-        unsent = in_order(tuple(one.part for one in held if one.supplement is None) + fresh, source.parts)
-        title = title_of(row if same else replace(row, parts=()), fresh)
         bundle = Bundle(
             source=row.source,
             signing_id=row.id,
-            ref=row.ref,
-            title=title,
+            ref=recalled(self.parties, source, self.store, row.id, row.ref),
+            title=title_of(row, fresh),
             completed=row.ref.completed or row.created,
             version=version,
-            supplement=row.supplements if same else 0,
-            parts=unsent,
+            supplement=row.supplements,
+            parts=parts,
             missing=lacking,
         )
         look, waiting = self._looks(job, row, source, bundle)
-        sinks = chosen(self.parties, source, row.ref, title).sinks
-        nowhere = "" if sinks else astray(self.parties, source)
-        out = () if waiting else self._deliveries(bundle, sinks)
+        sinks = chosen(self.parties, source, bundle.ref, bundle.title).sinks
+        unsent = (*(one.part for one in row.parts if one.supplement is None), *fresh)
+        nowhere = astray(self.parties, source) if unsent and not sinks and not waiting else ""
         return Fetched(
             wanted=row.wanted,
             version=version,
-            title=title,
+            title=bundle.title,
             parts=fresh,
-            deliveries=out,
+            deliveries=() if waiting else self._deliveries(bundle, row, sinks),
             lacking=lacking,
-            look_again=None if nowhere and not waiting else look,
-            more=haul.more,
+            look_again=None if nowhere else look,
+            more=tuple(inherited(bundle.ref, one) for one in haul.more),
             settled=unsent if sinks and not waiting else (),
-            held="" if waiting else nowhere,
+            held=nowhere,
+            hints=row.ref.hints,
         )
 
     def _looks(self, job: Job, row: SigningRow, source: Source, bundle: Bundle) -> tuple[float | None, bool]:
@@ -152,10 +153,33 @@ class Stages:
             return look, False
         return min(look, patience), True
 
-    def _deliveries(self, bundle: Bundle, sinks: Sequence[str]) -> tuple[NewDelivery, ...]:
-        targets = [self.parties.sinks[name] for name in sinks if name in self.parties.sinks]
-        now = self.clock()
-        return tuple(made for target in targets if (made := delivery_of(bundle, target, now, self._open)))
+    def _deliveries(self, bundle: Bundle, row: SigningRow, sinks: Sequence[str]) -> tuple[NewDelivery, ...]:
+        """A supplement also goes where its bundle went, whatever the routes say now."""
+        went: dict[str, set[tuple[str, str]]] = {name: set() for name in sinks}
+        for one in row.sent:
+            went.setdefault(one.sink, set()).update(one.contents)
+        now, made = self.clock(), []
+        for name, contents in went.items():
+            lacking = tuple(part for part in bundle.parts if (part.kind, part.name) not in contents)
+            if lacking and name in self.parties.sinks:
+                made.append(self._delivery_of(replace(bundle, parts=lacking), self.parties.sinks[name], now))
+        return tuple(filter(None, made))
+
+    def _delivery_of(self, bundle: Bundle, target: Target, now: float) -> NewDelivery | None:
+        try:
+            return delivery_of(bundle, target, now, self._open)
+        except ArtifactLost as error:
+            for part in bundle.parts:
+                self._forget_if_damaged(part)
+            raise Retryable(f"{error}: it is fetched again") from error
+
+    def _forget_if_damaged(self, part: Part) -> None:
+        try:
+            with self._open(part) as stream:
+                while stream.read(_CHUNK):
+                    pass
+        except ArtifactLost:
+            self.vault.discard(part.sha256)
 
     def _open(self, part: Part) -> BinaryIO:
         return self.vault.open(Artifact(sha256=part.sha256, size=part.size))

@@ -22,7 +22,8 @@ class Plan:
 def plan(row: SigningRow, source: Source, vault: Vault) -> Plan:
     """A change brings everything anew; else what is missing, and what deliveries still need but the vault lost."""
     known = {one.part.kind for one in row.parts}
-    needed = [one.part for one in row.parts if row.undelivered or one.supplement is None]
+    waited_for = {content for sent in row.sent if sent.waiting for content in sent.contents}
+    needed = [one.part for one in row.parts if one.supplement is None or (one.part.kind, one.part.name) in waited_for]
     lost = frozenset(part.kind for part in needed if not vault.has(part.sha256))
     if row.version == 0 or row.change > row.fetched:
         return Plan(kinds=source.parts, renew=True, lost=lost)

@@ -12,9 +12,20 @@ from ..core.work import Extra
 from .deliveries import insert_deliveries
 from .engine import Tx
 from .jobs import insert_jobs
-from .tables import delivery, signing
+from .prepared import Prepared, Row, given
+from .signings import lock_signings
+from .tables import delivery, part, signing
 
 PAGE = 100
+
+_SETTLE_PARTS = Prepared(
+    part.update()
+    .where(part.c.signing_id == given("which"), part.c.version == given("of_version"), part.c.supplement.is_(None))
+    .values(supplement=0)
+)
+_COUNT = Prepared(
+    signing.update().where(signing.c.id == given("which"), signing.c.supplements == 0).values(supplements=1)
+)
 
 
 def lacking(connection: Connection, order: Backfill, after: str) -> list[str]:
@@ -33,11 +44,21 @@ def lacking(connection: Connection, order: Backfill, after: str) -> list[str]:
 
 def hand_on(tx: Tx, batches: Sequence[Sequence[Extra]]) -> list[frozenset[str]]:
     """Of each batch the ids of the deliveries that are new."""
-    return [_hand_on(tx, extras) for extras in batches]
+    ids = {one.signing_id for extras in batches for one in extras}
+    rows = {row.id: row for row in lock_signings(tx, ids)}
+    return [_hand_on(tx, [one for one in extras if _rests(rows.get(one.signing_id), one)]) for extras in batches]
+
+
+def _rests(row: Row | None, extra: Extra) -> bool:
+    """A fetch that is under way hands on by itself, and a person's decision is not forestalled."""
+    return row is not None and row.state in ("complete", "partial") and row.version == extra.version
 
 
 def _hand_on(tx: Tx, extras: Sequence[Extra]) -> frozenset[str]:
     made = insert_deliveries(tx, extras)
     new = [one for one in extras if one.delivery.id in made]
+    for one in new:  # where no sink had been there before, these parts wait for no other bundle now
+        _SETTLE_PARTS.run(tx.driver, which=one.signing_id, of_version=one.version)
+        _COUNT.run(tx.driver, which=one.signing_id)
     insert_jobs(tx, Stage.DELIVER, [(sink_lane(one.delivery.sink), one.delivery.id, one.source) for one in new])
     return made

@@ -83,6 +83,12 @@ def load_bundle(text: str) -> dict[str, Any]:
     }
 
 
+def contents(bundle: str) -> frozenset[tuple[str, str]]:
+    """Kind and name of the parts that a delivery brings, also of those in a zip."""
+    raw = json.loads(bundle)
+    return frozenset((part["kind"], part["name"]) for part in raw.get("members") or raw["parts"])
+
+
 def dump_receipt(receipt: Receipt) -> str:
     return dump(
         {

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from ..core.ids import storable
 from ..core.outcomes import Fetched, Settlement
+from ..core.routing import facts_in
 from ..core.types import Job, Part, Stage, sink_lane
 from ..core.work import DeliveryRow, Extra, NewDelivery
 from .accept import REQUEUE_INTERVAL
@@ -73,9 +74,16 @@ class Catch:
     def served(self) -> int:
         """How much of `wanted` this fetch serves. The first that brought all there is serves whatever was asked for
         meanwhile: most providers send several events at once when a signing completes. A later one may have been
-        asked for by a delivery that lost its bytes."""
+        asked for by a delivery that lost its bytes, or have told what a route looks at."""
         all_of_it = self.row.version == 0 and not self.outcome.lacking and self.row.change <= self.outcome.wanted
-        return int(self.row.wanted) if all_of_it else self.outcome.wanted
+        return int(self.row.wanted) if all_of_it and not self._news else self.outcome.wanted
+
+    @property
+    def _news(self) -> bool:
+        """Did another event tell routes something while this fetch ran?"""
+        if self.outcome.hints is None or self.row.wanted == self.outcome.wanted:
+            return False
+        return facts_in(load_ref(self.row.ref).hints) != facts_in(self.outcome.hints)
 
     @property
     def look(self) -> float | None:

@@ -144,5 +144,4 @@ def _as_row(tx: Tx, want: Want, signing_id: str) -> SigningRow:
         created=tx.now,
         parts=(),
         supplements=0,
-        undelivered=0,
     )

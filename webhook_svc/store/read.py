@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from ..core.errors import Permanent
 from ..core.types import Job, Part
-from ..core.work import DeliveryRow, EventRow, PartRow, SigningRow
-from .codec import load_bundle, load_ref, load_request
+from ..core.work import DeliveryRow, EventRow, PartRow, Sent, SigningRow
+from .codec import contents, load_bundle, load_ref, load_request
 from .prepared import Prepared, PreparedEach, Row, given, moment
 from .tables import delivery, event, job, part, payload, signing, signing_event
 
@@ -33,23 +33,17 @@ _SMALL_EVENTS = PreparedEach(
     {"which": event.c.id}, lambda row, _: _EVENTS.where(event.c.id == row.which, event.c.size <= SMALL)
 )
 _SPOKEN = Prepared(
-    _EVENTS.join(signing_event, signing_event.c.event_id == event.c.id)
+    sa.select(signing_event.c.event_id)
+    .join(payload, payload.c.event_id == signing_event.c.event_id)
     .where(signing_event.c.signing_id == given("which"))
-    .order_by(event.c.id.desc())
-    .limit(20)
+    .order_by(signing_event.c.event_id.desc())
+    .limit(100)
 )
-_SIGNING = Prepared(
-    sa.select(
-        signing,
-        sa.select(sa.func.count())
-        .where(
-            delivery.c.signing_id == signing.c.id,
-            delivery.c.state == "waiting",
-            delivery.c.version == signing.c.version,
-        )
-        .scalar_subquery()
-        .label("undelivered"),
-    ).where(signing.c.id == given("which"))
+_SIGNING = Prepared(sa.select(signing).where(signing.c.id == given("which")))
+_SENT = Prepared(
+    sa.select(delivery.c.sink, delivery.c.state, delivery.c.bundle).where(
+        delivery.c.signing_id == given("which"), delivery.c.version == given("of_version")
+    )
 )
 _PARTS = Prepared(
     sa.select(part)
@@ -84,8 +78,8 @@ def read_small_events(driver: Any, event_ids: Sequence[str]) -> dict[str, EventR
     return {row.id: _as_event(row) for row in rows}
 
 
-def read_spoken(driver: Any, signing_id: str) -> list[EventRow]:
-    return [_as_event(row) for row in _SPOKEN.all(driver, which=signing_id)]
+def read_spoken(driver: Any, signing_id: str) -> list[str]:
+    return [row.event_id for row in _SPOKEN.all(driver, which=signing_id)]
 
 
 def read_signing(driver: Any, signing_id: str) -> SigningRow:
@@ -103,7 +97,7 @@ def read_signing(driver: Any, signing_id: str) -> SigningRow:
         created=row.created,
         parts=_parts(driver, signing_id, row.version),
         supplements=row.supplements,
-        undelivered=row.undelivered,
+        sent=_sent(driver, signing_id, row.version) if row.version else (),
     )
 
 
@@ -151,6 +145,13 @@ def _as_event(row: Row) -> EventRow:
         received=row.received,
         request=load_request(row.request, bytes(row.body)),
         listed=load_ref(bytes(row.body).decode()) if row.origin == "listed" else None,
+    )
+
+
+def _sent(driver: Any, signing_id: str, version: int) -> tuple[Sent, ...]:
+    return tuple(
+        Sent(sink=row.sink, waiting=row.state == "waiting", contents=contents(row.bundle))
+        for row in _SENT.all(driver, which=signing_id, of_version=version)
     )
 
 

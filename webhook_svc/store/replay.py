@@ -73,10 +73,13 @@ def _replay_event(tx: Tx, row: Any) -> None:
 
 
 def _replay_signing(tx: Tx, row: Any) -> None:
-    """What was held, or is asked for once more, may come with other bytes: they become a version of their own."""
+    """What was held for its bytes, or is asked for once more, may come with others: they become a version of their
+    own. What was held for want of a route goes out as it is."""
     was_held = row["state"] == "held"
-    raise_wanted(tx, row["id"], row["source"], changed=was_held or row["state"] == "complete")
-    released = was_held and _failed_check(tx, row["id"])
+    error = _why_held(tx, row["id"]) if was_held else None
+    changed = error is not None or row["state"] == "complete"
+    raise_wanted(tx, row["id"], row["source"], changed=changed)
+    released = error == DocumentCheckFailed.__name__
     tx.connection.execute(signing.update().where(signing.c.id == row["id"]).values(released=released, reason=""))
     if was_held:
         held = sa.select(delivery).where(delivery.c.signing_id == row["id"], delivery.c.state == "held")
@@ -84,11 +87,16 @@ def _replay_signing(tx: Tx, row: Any) -> None:
             _replay_delivery(tx, one)
 
 
-def _failed_check(tx: Tx, signing_id: str) -> bool:
-    """Was it held because its document was not what it should be? Who releases other bytes still wants them checked."""
-    held = sa.select(attempt.c.error).where(attempt.c.ref == signing_id, attempt.c.outcome == "held")
-    error = tx.connection.execute(held.order_by(attempt.c.id.desc()).limit(1)).scalar()
-    return error == DocumentCheckFailed.__name__
+def _why_held(tx: Tx, signing_id: str) -> str | None:
+    """The class of the error that its last fetch ended in; None where that went well. Who releases other bytes still
+    wants them checked."""
+    ended = sa.select(attempt.c.error, attempt.c.outcome).where(
+        attempt.c.ref == signing_id, attempt.c.outcome.in_(("held", "done"))
+    )
+    last = tx.connection.execute(ended.order_by(attempt.c.id.desc()).limit(1)).first()
+    if last is None:  # attempts are not kept for ever
+        return ""
+    return str(last.error) if last.outcome == "held" else None
 
 
 def _replay_delivery(tx: Tx, row: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ..core.ids import digest, new_id, storable
+from ..core.routing import facts_in, merged
 from ..core.types import DocumentRef, Stage, source_lane
 from .codec import dump_ref, load_ref
 from .engine import Tx
@@ -163,8 +164,8 @@ def wake_fetch(tx: Tx, signing_id: str) -> None:
 def want_again(tx: Tx, signing_id: str, want: Want) -> None:
     """Another event speaks of a signing that is there: its `wanted` is raised where that has a use."""
     if not _already_linked(tx, signing_id, want.event_id):
-        _raise_where_of_use(tx, signing_id, want)
-        _learn(tx, signing_id, want.ref)
+        news = _learn(tx, signing_id, want.ref)
+        _raise_where_of_use(tx, signing_id, want, news=news)
     link(tx, [(signing_id, want.event_id)])
 
 
@@ -216,33 +217,37 @@ def _new_row(tx: Tx, key: bytes, source: str, ref: DocumentRef) -> dict[str, Any
     }
 
 
-def _raise_where_of_use(tx: Tx, signing_id: str, want: Want) -> None:
+def _raise_where_of_use(tx: Tx, signing_id: str, want: Want, *, news: bool) -> None:
     """What another event means depends on where the signing stands: one that is complete stays so unless its
-    document may have changed, and one that is held stays held, with the change remembered for its release."""
+    document may have changed or a route may now want it (`news`), and one that is held stays held, with the change
+    remembered for its release."""
     state = lock_signing(tx, signing_id)
     if state == "held":
         if want.changed:
             _REMEMBER_CHANGE.run(tx.driver, which=signing_id)
         return
-    if state == "complete" and not want.changed:
+    if state == "complete" and not want.changed and not news:
         return
     raise_wanted(tx, signing_id, want.source, changed=want.changed)
 
 
-def _learn(tx: Tx, signing_id: str, ref: DocumentRef) -> None:
-    """While nothing was fetched, a later event may know more than the first: a title, a link that still opens."""
+def _learn(tx: Tx, signing_id: str, ref: DocumentRef) -> bool:
+    """While nothing was fetched, a later event may know more than the first: a title, a link that still opens. What
+    routes look at is learned always; True where that is new."""
     (row,) = lock_signings(tx, [signing_id])
-    if row.version:
-        return
     known = load_ref(row.ref)
-    more = replace(
-        known,
-        name=ref.name or known.name,
-        completed=known.completed or ref.completed,
-        hints={**known.hints, **ref.hints},
-    )
+    facts = merged(known.hints, facts_in(ref.hints))
+    more = replace(known, hints=facts)
+    if not row.version:
+        more = replace(
+            known,
+            name=ref.name or known.name,
+            completed=known.completed or ref.completed,
+            hints=merged(known.hints, ref.hints),
+        )
     if more != known:
         _LEARN.run(tx.driver, which=signing_id, told=dump_ref(more), named=storable(more.name, 400))
+    return facts != dict(known.hints)
 
 
 def _already_linked(tx: Tx, signing_id: str, event_id: str) -> bool:

@@ -46,7 +46,7 @@ PROGRESS_LIMIT = 8 * 1024
 
 # What locks signings does so before anything in its transaction has locked jobs; what passes over locked rows never
 # waits with locks that others wait for.
-_FIRST: Final[tuple[Batch, ...]] = (settle.settle, replay.replay)
+_FIRST: Final[tuple[Batch, ...]] = (settle.settle, replay.replay, backfill.hand_on)
 _LAST: Final[tuple[Batch, ...]] = (claim.claim,)
 
 _PROGRESS = Prepared(delivery.update().where(delivery.c.id == given("which")).values(progress=given("text")))
@@ -186,7 +186,7 @@ class SqlStore:
         with self._glancing() as driver:
             return read.read_signing(driver, signing_id)
 
-    def spoken(self, signing_id: str) -> list[EventRow]:
+    def spoken(self, signing_id: str) -> list[str]:
         with self._glancing() as driver:
             return read.read_spoken(driver, signing_id)
 

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from webhook_svc.core.asking import Backfill, Query
-from webhook_svc.core.types import Stage
+from webhook_svc.core.asking import Backfill, Query, ReplayOrder
+from webhook_svc.core.outcomes import Buried, Parsed
+from webhook_svc.core.types import DocumentRef, Meaning, Stage
 from webhook_svc.core.work import Extra
 from webhook_svc.store.tables import delivery, signing
 
@@ -91,4 +92,65 @@ def test_the_events_that_spoke_of_a_signing_come_newest_first(life: Any, clock: 
     clock.now += 1
     second = life.speak("d1")
 
-    assert [second, first] == [event.id for event in life.store.spoken(job.ref)]
+    assert [second, first] == life.store.spoken(job.ref)
+
+
+def test_what_is_on_its_way_or_held_is_not_forestalled(life: Any, words: Any) -> None:
+    held = life.fetch("d1", held="it fits no route")
+    looking = life.fetch("d2", lacking=("certificate",), look_again=60.0)
+
+    assert frozenset() == life.store.hand_on([extra(held, words), extra(looking, words)])
+    assert [None] == [one.supplement for one in life.store.signing(held).parts]
+
+
+def test_what_was_handed_on_by_hand_is_no_part_of_a_later_bundle(life: Any, words: Any) -> None:
+    signing_id = life.fetch("d1")
+    life.store.hand_on([extra(signing_id, words)])
+    found = life.store.signing(signing_id)
+
+    assert (1, [0]) == (found.supplements, [one.supplement for one in found.parts])
+    assert [("later", True, {("document", "deed.pdf")})] == [
+        (one.sink, one.waiting, one.contents) for one in found.sent
+    ]
+
+
+def test_the_release_of_what_waited_for_a_route_asks_for_no_change(life: Any) -> None:
+    signing_id = life.fetch("d1", held="it fits no route")
+    assert life.store.replay(ReplayOrder(ids=(signing_id,), release=True))[0].ok
+    found = life.store.signing(signing_id)
+
+    assert ("fetching", 2, 0, False) == (found.state, found.wanted, found.change, found.released)
+
+
+def test_the_release_of_other_bytes_asks_for_them(life: Any) -> None:
+    life.speak("d1")
+    job = life.job(Stage.FETCH)
+    life.settle(job, Buried(reason="other bytes", held=True), error="Held", message="other bytes")
+    assert life.store.replay(ReplayOrder(ids=(job.ref,), release=True))[0].ok
+
+    assert 2 == life.store.signing(job.ref).change
+
+
+def told(document: str, **hints: str) -> Parsed:
+    named = {name.replace("_", "."): text for name, text in hints.items()}
+    return Parsed(type="", sender_id="", documents=((DocumentRef(id=document, hints=named), Meaning.READY),))
+
+
+def test_news_for_routes_wakes_a_signing_that_is_complete_and_other_hints_do_not(life: Any) -> None:
+    signing_id = life.fetch("d1")
+    for hints, state in (({"link": "new"}, "complete"), ({"event_type": "sealed"}, "fetching")):
+        life.fresh()
+        life.settle(life.job(Stage.PARSE), told("d1", **hints))
+        assert state == life.row(signing)["state"]
+
+    assert "sealed" == life.store.signing(signing_id).ref.hints["event.type"]
+
+
+def test_news_that_comes_while_the_fetch_runs_is_served_by_another(life: Any, words: Any) -> None:
+    life.speak("d1")
+    job = life.job(Stage.FETCH)
+    life.fresh()
+    life.settle(life.job(Stage.PARSE), told("d1", event_type="sealed"))
+    life.settle(job, words.fetched(hints={}))
+
+    assert ("fetching", 2, 1) == tuple(life.row(signing)[name] for name in ("state", "wanted", "fetched"))

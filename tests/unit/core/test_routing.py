@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.routing import Facts, Route, Routed, routed
+from webhook_svc.core.routing import Facts, Route, Routed, merged, routed
 
 FACTS = Facts(
     source="contracts",
-    type="signing_request.completed",
+    types=("signing_request.created", "signing_request.completed"),
     title="Lease 7, Straße",
     meta={"customer": ("ACME Nord",), "signer": ("eve@acme.example", "bob@other.example")},
 )
@@ -70,3 +70,13 @@ def test_a_pattern_with_many_stars_takes_no_time() -> None:
     hostile = Facts(source="s", title="a" * 400)
 
     assert () == routed([Route(sinks=("x",), title=("*a" * 90 + "b",))], hostile, ()).sinks
+
+
+def test_facts_add_up_in_whatever_order_events_come() -> None:
+    one = {"event.type": "signed", "meta.customer": "ACME", "link": "old"}
+    other = {"event.type": "sealed", "meta.customer": "", "meta.order": "7", "link": "new"}
+    both = merged(one, other)
+
+    assert {"event.type": "signed\nsealed", "meta.customer": "ACME", "meta.order": "7", "link": "new"} == both
+    assert both == merged(both, other)
+    assert {"link": "new"} == merged({"link": "old"}, {"link": "new"})

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import Held, Ignored, NotReady, Permanent, Retryable
+from webhook_svc.core.errors import ArtifactLost, Held, Ignored, NotReady, Permanent, Retryable
 from webhook_svc.core.outcomes import Closed, Fetched, Outcome, Parsed
 from webhook_svc.core.outgoing import Lacking
 from webhook_svc.core.retry import RetryPolicy
 from webhook_svc.core.routing import Route
 from webhook_svc.core.template import Template
 from webhook_svc.core.types import Artifact, DocumentRef, Job, Meaning, Part, RawRequest, SourceEvent, Stage
-from webhook_svc.core.work import EventRow, Haul, PartRow, SigningRow
+from webhook_svc.core.work import EventRow, Haul, PartRow, Sent, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
 from webhook_svc.pipeline.stages import Stages
 
@@ -42,17 +42,24 @@ ROW = SigningRow(
     created=1000.0,
     parts=(),
     supplements=0,
-    undelivered=0,
 )
 LATER = replace(ROW, version=1, fetched=1, wanted=2, parts=(PartRow(part=DEED, version=1, supplement=None),))
-SENT = replace(LATER, parts=(PartRow(part=DEED, version=1, supplement=0),), supplements=1)
+WENT = Sent(sink="archive", waiting=False, contents=frozenset({("document", "document.pdf")}))
+WAITING = (replace(WENT, waiting=True),)
+SENT = replace(LATER, parts=(PartRow(part=DEED, version=1, supplement=0),), supplements=1, sent=(WENT,))
 
 
 class Memory(SimpleNamespace):
     """A vault without some hashes; what is written is of a length alone."""
 
-    def __init__(self, lost: frozenset[str]) -> None:
-        super().__init__(has=lambda sha256: sha256 not in lost)
+    def __init__(self, lost: frozenset[str], damaged: frozenset[str], discarded: list[str]) -> None:
+        super().__init__(has=lambda sha256: sha256 not in lost, discard=discarded.append)
+        self._damaged = damaged
+
+    def open(self, artifact: Artifact) -> BytesIO:
+        if artifact.sha256 in self._damaged:
+            raise ArtifactLost("damaged")
+        return BytesIO(b"123456789")
 
     @contextmanager
     def writer(self) -> Iterator[Any]:
@@ -75,6 +82,9 @@ class World:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     asked: list[tuple[str, ...]] = field(default_factory=list)
     most: int | None = None
+    zipped: bool = False
+    damaged: frozenset[str] = frozenset()
+    discarded: list[str] = field(default_factory=list)
     sinks: tuple[str, ...] = ("archive",)
     routes: tuple[Route, ...] = ()
     parts: tuple[str, ...] = ("document", "certificate")
@@ -92,8 +102,9 @@ class World:
         return outcome
 
     def stages(self, row: SigningRow) -> Stages:
-        store: Any = SimpleNamespace(signing=lambda _id: row, spoken=lambda _id: self.spoken)
-        vault: Any = Memory(self.lost)
+        events = {f"evt_{number}": one for number, one in enumerate(self.spoken)}
+        store: Any = SimpleNamespace(signing=lambda _id: row, spoken=lambda _id: list(events), event=events.get)
+        vault: Any = Memory(self.lost, self.damaged, self.discarded)
         fetcher: Any = self
         nothing: Any = SimpleNamespace(max_path=1024, max_bytes=self.most)
         source = Source(
@@ -105,7 +116,7 @@ class World:
             wait_for_parts=self.wait,
             parts=self.parts,
         )
-        target = Target(name="archive", sink=nothing, path=Template.parse("{document}/{filename}"))
+        target = Target(name="archive", sink=nothing, path=Template.parse("{document}/{filename}"), zipped=self.zipped)
         sinks = {name: replace(target, name=name) for name in ("archive", "legal")}
         parties = Parties(sources={"contracts": source}, sinks=sinks, routes=self.routes)
         return Stages(
@@ -181,7 +192,9 @@ def test_a_change_with_other_bytes_is_a_version_of_its_own() -> None:
 
 
 def test_a_change_that_changed_nothing_sends_nothing() -> None:
-    both = replace(SENT, change=2, parts=(*SENT.parts, PartRow(part=CERTIFICATE, version=1, supplement=0)))
+    went = replace(WENT, contents=WENT.contents | {("certificate", "certificate.pdf")})
+    parts = (*SENT.parts, PartRow(part=CERTIFICATE, version=1, supplement=0))
+    both = replace(SENT, change=2, parts=parts, sent=(went,))
     outcome = World().run(both)
 
     assert (1, [], ()) == (outcome.version, kinds(outcome), outcome.parts)
@@ -189,7 +202,7 @@ def test_a_change_that_changed_nothing_sends_nothing() -> None:
 
 def test_lost_bytes_are_fetched_again_while_a_delivery_needs_them() -> None:
     world = World(haul=Haul(parts=(DEED, CERTIFICATE)), lost=frozenset({DEED.sha256}))
-    outcome = world.run(replace(SENT, undelivered=1))
+    outcome = world.run(replace(SENT, sent=WAITING))
 
     assert [("certificate", "document")] == world.asked
     assert [["certificate"]] == kinds(outcome)
@@ -198,19 +211,20 @@ def test_lost_bytes_are_fetched_again_while_a_delivery_needs_them() -> None:
 def test_other_bytes_without_a_change_are_held() -> None:
     world = World(haul=Haul(parts=(part("document", "9"),)), lost=frozenset({DEED.sha256}))
     with pytest.raises(Held, match="other bytes for document"):
-        world.run(replace(SENT, undelivered=1))
+        world.run(replace(SENT, sent=WAITING))
 
 
 def test_trouble_while_lost_bytes_are_fetched_again_is_not_passed_over() -> None:
     world = World(haul=Retryable("500"), lost=frozenset({DEED.sha256}))
     with pytest.raises(Retryable):
-        world.run(replace(SENT, undelivered=1))
+        world.run(replace(SENT, sent=WAITING))
 
 
 @pytest.mark.parametrize(("lost", "version"), [(False, 1), (True, 2)])
 def test_an_audit_trail_alone_makes_no_version_unless_its_bytes_are_gone(lost: bool, version: int) -> None:
     old, grown = part("audit", "4"), part("audit", "5")
-    row = replace(SENT, change=2, undelivered=1, parts=(*SENT.parts, PartRow(part=old, version=1, supplement=0)))
+    waiting = replace(WENT, waiting=True, contents=WENT.contents | {("audit", "audit.pdf")})
+    row = replace(SENT, change=2, sent=(waiting,), parts=(*SENT.parts, PartRow(part=old, version=1, supplement=0)))
     world = World(haul=Haul(parts=(DEED, grown)), lost=frozenset({old.sha256} if lost else ()))
 
     assert version == world.run(row).version
@@ -334,13 +348,12 @@ def test_a_source_that_is_meant_to_go_nowhere_is_not_held() -> None:
 
 
 def test_what_was_held_for_want_of_a_route_goes_out_once_there_is_one() -> None:
-    held = replace(
-        SENT,
-        parts=tuple(PartRow(part=one, version=1, supplement=None) for one in (DEED, CERTIFICATE)),
-        supplements=0,
-        change=2,
-    )
-    outcome = World(sinks=("legal",)).run(held)
+    unsent = tuple(PartRow(part=one, version=1, supplement=None) for one in (DEED, CERTIFICATE))
+    held = replace(LATER, parts=unsent)
+    world = World(sinks=("legal",))
+    outcome = world.run(held)
+
+    assert [] == world.asked, "the provider need not have it any more"
 
     assert (1, ["legal"], [["document", "certificate"]]) == (outcome.version, sinks_of(outcome), kinds(outcome))
 
@@ -380,7 +393,13 @@ def test_a_lost_callback_is_made_again_from_the_event_that_it_was() -> None:
         version=1,
         fetched=1,
         supplements=1,
-        undelivered=1,
+        sent=(
+            Sent(
+                sink="archive",
+                waiting=True,
+                contents=frozenset({("document", "document.pdf"), ("callback", "callback.http")}),
+            ),
+        ),
         parts=tuple(PartRow(part=one, version=1, supplement=0) for one in first.parts),
     )
     lost = frozenset({first.parts[1].sha256})
@@ -400,3 +419,57 @@ def test_a_file_that_is_too_large_for_its_sink_is_never_begun() -> None:
 
     with pytest.raises(Permanent, match=told):
         replace(stages, store=SimpleNamespace(delivery=lambda _id: row)).deliver(job())
+
+
+# --- each sink what it lacks --------------------------------------------------------------------------------------
+
+ALL_SENT = replace(
+    SENT,
+    parts=tuple(PartRow(part=one, version=1, supplement=0) for one in (DEED, CERTIFICATE)),
+    sent=(replace(WENT, contents=frozenset({("document", "document.pdf"), ("certificate", "certificate.pdf")})),),
+)
+
+
+def test_a_sink_that_was_added_before_the_supplement_gets_the_document_with_it() -> None:
+    world = World(haul=Haul(parts=(CERTIFICATE,)), sinks=("archive", "legal"))
+    outcome = world.run(SENT)
+
+    assert {"archive": ["certificate"], "legal": ["document", "certificate"]} == {
+        one.sink: [part.kind for part in one.parts] for one in outcome.deliveries
+    }
+
+
+def test_a_supplement_goes_where_its_bundle_went_whatever_the_routes_say_now() -> None:
+    world = World(haul=Haul(parts=(CERTIFICATE,)), routes=(Route(sinks=("legal",)),))
+    outcome = world.run(SENT)
+
+    assert ["legal", "archive"] == sinks_of(outcome)
+
+
+def test_what_a_route_learns_later_goes_to_its_sink_without_asking_the_provider() -> None:
+    row = replace(ALL_SENT, ref=DocumentRef(id="d1", hints={"event.type": "signed\nsealed"}), wanted=2)
+    world = World(routes=(Route(sinks=("legal",), type=("sealed",)),))
+    outcome = world.run(row)
+
+    assert ([], ["legal"], [["document", "certificate"]]) == (world.asked, sinks_of(outcome), kinds(outcome))
+
+
+def test_what_was_handed_on_is_not_held_because_a_route_was_removed() -> None:
+    elsewhere = Route(sinks=("legal",), title=("lease*",))
+
+    assert "" == World(routes=(elsewhere,), sinks=()).run(ALL_SENT).held
+
+
+def test_a_document_that_another_led_to_inherits_what_is_known_of_it() -> None:
+    world = World(haul=Haul(parts=(DEED,), more=(DocumentRef(id="d2"),)), routes=(Route(sinks=("legal",)),))
+    outcome = world.run(replace(ROW, ref=DocumentRef(id="d1", hints={"event.type": "done", "meta.customer": "ACME"})))
+
+    assert {"event.type": "done", "meta.customer": "ACME"} == dict(outcome.more[0].hints)
+
+
+def test_a_copy_that_a_zip_finds_damaged_is_forgotten_and_fetched_again() -> None:
+    world = World(zipped=True, damaged=frozenset({DEED.sha256}))
+    with pytest.raises(Retryable, match="it is fetched again"):
+        world.run(ROW)
+
+    assert [DEED.sha256] == world.discarded
