@@ -452,6 +452,11 @@ def test_a_name_with_a_value_that_nobody_brings_is_a_warning() -> None:
     assert ("sink b: {meta.order} is always 'none', for no source names it in its meta",) == loaded(text).warnings
 
 
+def test_a_sink_that_takes_nothing_of_what_its_source_fetches_is_a_warning() -> None:
+    text = source("sinks = ['b']\n[sinks.b]\nkind = 'shelf'\npath = 'x'\nparts = ['audit']")
+    assert ("sink b takes none of the parts that source a fetches",) == loaded(text).warnings
+
+
 @pytest.mark.parametrize("meta", ["customer = 'data/customer'", "'a b' = '/x'", "customer = ''"])
 def test_meta_that_cannot_be_looked_up_is_refused(meta: str) -> None:
     assert any("in meta" in told for told in wrong(source(f"[sources.a.meta]\n{meta}")))

@@ -22,6 +22,7 @@ def warnings(config: Config, environ: Mapping[str, str]) -> Iterator[str]:
         yield from _never_met(route, name_of(route, number), config)
     for sink in config.sinks.values():
         yield from _never_filled(sink, config)
+        yield from _never_given(sink, config)
     if environ.get("DYNO"):
         for name in (name for name, sink in config.sinks.items() if sink.kind == "folder"):
             yield f"sink {name} writes to a disk that does not last: after a restart its documents are gone"
@@ -36,6 +37,12 @@ def _never_met(route: Route, name: str, config: Config) -> Iterator[str]:
     named = {meta for source in matching for meta in source.meta}
     for wanted in sorted({*route.meta, *([SIGNER] if route.signer else [])} - named):
         yield f"{name} asks for meta.{wanted}, which no source that it fits names"
+
+
+def _never_given(sink: SinkConfig, config: Config) -> Iterator[str]:
+    for source in config.sources.values():
+        if sink.parts and sink.name in source.sinks and not set(sink.parts) & set(source.parts):
+            yield f"sink {sink.name} takes none of the parts that source {source.name} fetches"
 
 
 def _is_for(route: Route, source: str) -> bool:

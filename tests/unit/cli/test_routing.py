@@ -73,6 +73,17 @@ def test_a_sink_that_todays_configuration_would_send_nothing_is_given_nothing(wo
     assert [] == world.json("replay", "--to", "later", "--since", "1d")
 
 
+def test_routes_that_came_later_are_met_by_what_was_received_before_them(world: Any) -> None:
+    world.receive(world.callback("d1"))
+    world.tables["sources.contracts"]["meta"] = {"kind": "/type"}
+    world.tables["sinks.later"] = {"kind": "folder", "path": f"{world.folder}/later", "name": "{meta.kind}/{document}"}
+    world.extra = '\n[[routes]]\ntype = ["signing_request.*"]\nmeta = { kind = "signing*" }\nsinks = ["later"]\n'
+
+    assert [True] == [one["ok"] for one in world.json("replay", "--to", "later", "--since", "1d")]
+    world.receive()
+    assert ["signing_request.completed"] == [path.name for path in (world.folder / "later").iterdir()]
+
+
 @pytest.mark.parametrize(
     "words",
     [
