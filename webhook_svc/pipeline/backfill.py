@@ -8,12 +8,12 @@ from ..core.asking import Backfill, Replayed
 from ..core.errors import ArtifactLost
 from ..core.ports import Clock, Vault
 from ..core.store import Store
-from ..core.types import AUDIT, CALLBACK, Artifact, Part
+from ..core.types import Artifact, Part
 from ..core.work import Extra, SigningRow
 from .bundle import Bundle, delivery_of
 from .parties import Parties, Source
 from .routes import chosen, recalled
-from .versions import in_order, title_of
+from .versions import can_be_had, in_order, title_of
 
 _STATES: Final = {
     "fetching": "it is on its way: its fetch hands it on",
@@ -68,7 +68,7 @@ class Backfiller:
     def _whole(self, row: SigningRow, source: Source, title: str) -> Bundle:
         """All parts of the version, whatever bundle they went out with. What nobody can get a second time, and is not
         kept any more, is missing."""
-        kept = tuple(part for part in (one.part for one in row.parts) if self._can_be_had(part))
+        kept = tuple(part for part in (one.part for one in row.parts) if can_be_had(part, self.vault))
         return Bundle(
             source=row.source,
             signing_id=row.id,
@@ -80,9 +80,6 @@ class Backfiller:
             parts=in_order(kept, source.parts),
             missing=tuple(kind for kind in source.parts if kind not in {part.kind for part in kept}),
         )
-
-    def _can_be_had(self, part: Part) -> bool:
-        return part.kind not in (AUDIT, CALLBACK) or self.vault.has(part.sha256)
 
     def _open(self, part: Part) -> BinaryIO:
         return self.vault.open(Artifact(sha256=part.sha256, size=part.size))

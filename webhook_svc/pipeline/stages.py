@@ -29,7 +29,7 @@ from .evidence import callback
 from .pack import ZIP
 from .parties import Parties, Source, Target
 from .routes import astray, chosen, inherited, noted, recalled
-from .versions import Plan, compared, content, in_order, plan, still_known, title_of
+from .versions import Plan, can_be_had, compared, content, in_order, plan, still_known, title_of
 
 _CHUNK = 1024 * 1024
 
@@ -158,9 +158,11 @@ class Stages:
         went: dict[str, set[tuple[str, str]]] = {name: set() for name in sinks}
         for one in row.sent:
             went.setdefault(one.sink, set()).update(one.contents)
+        gone = [one.part for one in row.parts if one.supplement is not None and not can_be_had(one.part, self.vault)]
+        parts = [part for part in bundle.parts if part not in gone]
         now, made = self.clock(), []
         for name, contents in went.items():
-            lacking = tuple(part for part in bundle.parts if (part.kind, part.name) not in contents)
+            lacking = tuple(part for part in parts if (part.kind, part.name) not in contents)
             if lacking and name in self.parties.sinks:
                 made.append(self._delivery_of(replace(bundle, parts=lacking), self.parties.sinks[name], now))
         return tuple(filter(None, made))

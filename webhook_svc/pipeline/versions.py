@@ -31,6 +31,12 @@ def plan(row: SigningRow, source: Source, vault: Vault) -> Plan:
     return Plan(kinds=missing + tuple(sorted(lost)), renew=False, lost=lost)
 
 
+def can_be_had(part: Part, vault: Vault) -> bool:
+    """A document is fetched once more where the vault has it no longer; an audit trail would be another by now, and
+    nobody calls twice."""
+    return part.kind not in (AUDIT, CALLBACK) or vault.has(part.sha256)
+
+
 def still_known(row: SigningRow, plan: Plan) -> list[Part]:
     """The parts that the fetch is not for."""
     return [] if plan.renew else [one.part for one in row.parts if one.part.kind not in plan.lost]

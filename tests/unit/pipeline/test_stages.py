@@ -446,6 +446,14 @@ def test_a_supplement_goes_where_its_bundle_went_whatever_the_routes_say_now() -
     assert ["legal", "archive"] == sinks_of(outcome)
 
 
+def test_an_audit_trail_that_is_kept_no_longer_is_sent_to_nobody_new() -> None:
+    old = part("audit", "4")
+    row = replace(SENT, parts=(*SENT.parts, PartRow(part=old, version=1, supplement=0)))
+    world = World(haul=Haul(parts=(CERTIFICATE,)), sinks=("legal",), lost=frozenset({old.sha256}))
+
+    assert [["document", "certificate"], ["certificate"]] == kinds(world.run(row))
+
+
 def test_what_a_route_learns_later_goes_to_its_sink_without_asking_the_provider() -> None:
     row = replace(ALL_SENT, ref=DocumentRef(id="d1", hints={"event.type": "signed\nsealed"}), wanted=2)
     world = World(routes=(Route(sinks=("legal",), type=("sealed",)),))
