@@ -115,10 +115,15 @@ def test_a_crash_at_any_rename_brings_each_file_once(
     assert [] == inbox.names()
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_crash_while_the_next_try_clears_up_loses_nothing(
-    inbox: Inbox, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    def killed(*_: Any) -> None:
+    unlink = os.unlink
+
+    def killed(*what: Any) -> None:
+        if after and isinstance(what[0], str):
+            unlink(what[0])
         raise Killed
 
     for place, name in ((NewFile, "move"), (os, "unlink")):
