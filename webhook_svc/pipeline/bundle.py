@@ -1,22 +1,30 @@
 """From parts to a delivery: where each file goes in a sink, and the manifest that describes them."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import BinaryIO
+from itertools import chain, count
+from typing import BinaryIO, Final
 
 from ..core.ids import digest, new_id
-from ..core.names import safe_name
-from ..core.template import Field
-from ..core.types import DOCUMENT, DocumentRef, Part
+from ..core.names import NAME_BYTES, safe_name
+from ..core.template import Field, Template
+from ..core.types import CALLBACK, DOCUMENT, DocumentRef, Part
 from ..core.work import DeliveryRow, NewDelivery
-from .pack import ZIP, Open, read_zip, zipped
+from .pack import MANIFEST, ZIP, Open, read_zip, zipped
 from .parties import Target
 from .routes import meta_of
 
-MANIFEST = "manifest.json"
 MANIFEST_KIND = "manifest"
+_ENDINGS: Final = {MANIFEST_KIND: ".json", ZIP: ".zip"}
+"""Of the kinds that every bundle has one of: their path ends in this, and says which supplement it is."""
+_OURS: Final = frozenset({MANIFEST, "callback.http"})
+"""Names that no file of a provider takes."""
+_ENDING: Final = re.compile(r"\.[A-Za-z0-9]{1,10}$")
+_LEAST: Final = 24
+"""Bytes that a segment of a shortened path has at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +62,7 @@ def opening(row: DeliveryRow, open_: Open) -> Open:
     def opened(part: Part) -> BinaryIO:
         if part.kind != ZIP:
             return open_(part)
-        return read_zip(row.members, row.manifest, row.ref.completed or 0.0, open_)
+        return read_zip(part, row.members, row.manifest, _moment(row.manifest), open_)
 
     return opened
 
@@ -70,7 +78,7 @@ def _in_one(bundle: Bundle, target: Target, delivery_id: str, open_: Open) -> Ne
     """All parts in one zip, the manifest last."""
     members, manifest = bundle.parts, _manifest(bundle, [part.name for part in bundle.parts])
     name = f"{segment(bundle.title or bundle.ref.id)}.zip"
-    made = zipped(name, members, manifest, bundle.ref.completed or 0.0, open_)
+    made = zipped(name, members, manifest, _moment(manifest), open_)
     whole = replace(bundle, parts=(made,))
     path = _path(whole, target, delivery_id, made, ())
     return replace(_new(whole, target, delivery_id, [path], manifest), members=members)
@@ -117,6 +125,11 @@ def _manifest(bundle: Bundle, paths: Sequence[str]) -> bytes:
     return json.dumps(content, indent=2).encode() + b"\n"
 
 
+def _moment(manifest: bytes) -> datetime:
+    """When its signing was completed: what later events teach of that changes nothing of a delivery."""
+    return datetime.fromisoformat(json.loads(manifest)["completed"])
+
+
 def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: Iterable[str]) -> str:
     """The part's path below the sink's root: safe segments, never one that this bundle uses already.
 
@@ -125,44 +138,76 @@ def _path(bundle: Bundle, target: Target, delivery_id: str, part: Part, taken: I
     """
     names = {field.name for field in target.path.fields if not field.detail}
     marks = _marks(bundle, names, part)
-    filename = _inserted(part.name, marks)
 
     def value(field: Field) -> str:
         if field.name == "completed":
             return datetime.fromtimestamp(bundle.completed, UTC).strftime(field.detail or "%Y-%m-%d")
         if field.name == "filename":
-            return _shortened(filename, 120)
+            stem, ending = _parted(part.name)
+            return _short(stem + marks, 120 - len(ending)) + ending
         return segment(_text(field, bundle, target, delivery_id, part))
 
-    path = "/".join(safe_name(one) for one in target.path.render(value).split("/") if one)
+    rendered = "/".join(one for one in target.path.render(value).split("/") if one)
+    own = _ENDINGS.get(part.kind, "") if "filename" not in names else ""
+    stem, ending = _parted(rendered, _literal_end(target.path), "" if own else part.name)
+    short = "/".join(_short(one, NAME_BYTES - len(ending)) for one in stem.split("/"))
+    stem = "/".join(map(safe_name, (short + ending).split("/"))).removesuffix(ending)
     if "filename" not in names:
-        kind = "" if "part" in names or part.kind in (DOCUMENT, ZIP) else f".{part.kind}"
-        path = _inserted(path, kind + marks, {MANIFEST_KIND: ".json", ZIP: ".zip"}.get(part.kind, ""))
-    return _free(_fitted(path, target.sink.max_path), taken)
+        stem += ("" if "part" in names or part.kind in (DOCUMENT, ZIP) else f".{part.kind}") + marks
+    return _free(stem, own or ending, target.sink.max_path, taken)
 
 
-def _fitted(path: str, most: int) -> str:
-    """Not longer than a sink takes: every segment gives."""
-    if len(path.encode()) <= most:
-        return path
-    *folders, name = path.split("/")
-    share = max(most // (len(folders) + 1) - 1, 16)
-    return "/".join((*(safe_name(one, limit=share) for one in folders), _shortened(name, share, path)))
+def _literal_end(template: Template) -> str:
+    """What a template says after its last field."""
+    last = template.pieces[-1]
+    return last if isinstance(last, str) else ""
 
 
-def _shortened(name: str, most: int, whole: str = "") -> str:
-    """A file name of at most so many bytes, with its ending. A piece of the hash keeps two that were longer apart."""
-    if len(name.encode()) <= most and not whole:
-        return name
-    return _inserted(safe_name(name, limit=most - 9), f"-{digest(whole or name).hex()[:8]}")
+def _parted(path: str, *known: str) -> tuple[str, str]:
+    """A path without its ending, and the ending: one that a text of `known` has as well, if there are any. The rest of
+    a dotted number ("2026.11") is none, else two numbers would become one path."""
+    for text in known or (path,):
+        ending = found.group() if (found := _ENDING.search(text)) else ""
+        stem = path.removesuffix(ending)
+        if ending and stem != path and stem.rpartition("/")[2]:
+            return stem, ending
+    return path, ""
+
+
+def _free(stem: str, ending: str, most: int, taken: Iterable[str]) -> str:
+    """A path that is not taken: upper and lower case are one name on many disks."""
+    used = {one.casefold() for one in taken}
+    numbered = (f"-{number}{ending}" for number in count(2))
+    paths = (_fitted(stem, tail, most) for tail in chain((ending,), numbered))
+    return next(path for path in paths if path.casefold() not in used)
+
+
+def _fitted(stem: str, tail: str, most: int) -> str:
+    """Not longer than a sink takes: every segment gives, and of too many folders the last ones go. `tail` stays, and a
+    piece of the hash keeps two apart that were longer."""
+    if len((stem + tail).encode()) <= most:
+        return stem + tail
+    tail = f"-{digest(stem).hex()[:8]}{tail}"
+    *folders, name = stem.split("/")
+    room = most - len(tail)
+    folders = folders[: max(room // _LEAST - 1, 0)]
+    share = room // (len(folders) + 1) - 1
+    return "/".join((*(safe_name(one, limit=share) for one in folders), safe_name(name, limit=share) + tail))
+
+
+def _short(text: str, most: int) -> str:
+    """At most so many bytes. A piece of the hash keeps two texts apart that were longer."""
+    if len(text.encode()) <= most:
+        return text
+    return f"{safe_name(text, limit=most - 9)}-{digest(text).hex()[:8]}"
 
 
 def named_apart(parts: Iterable[Part], taken: set[str]) -> tuple[Part, ...]:
     """The parts with names of their own among themselves and beside those taken: a supplement never meets a file
-    that an earlier bundle of its version put there."""
+    that an earlier bundle of its version put there, and none meets what we make ourselves."""
     apart = []
     for part in parts:
-        name = _free(part.name, taken)
+        name = _free(*_parted(part.name), NAME_BYTES, taken if part.kind == CALLBACK else taken | _OURS)
         taken = taken | {name}
         apart.append(replace(part, name=name))
     return tuple(apart)
@@ -197,26 +242,6 @@ def _marks(bundle: Bundle, names: set[str], part: Part) -> str:
         marks += f".{segment(bundle.ref.round)}"
     if bundle.version > 1 and "version" not in names:
         marks += f".v{bundle.version}"
-    if bundle.supplement and part.kind == MANIFEST_KIND:
+    if bundle.supplement and part.kind in _ENDINGS:
         marks += f".supplement-{bundle.supplement}"
     return marks
-
-
-def _inserted(path: str, mark: str, ending: str = "") -> str:
-    """`mark` before the ending of the last segment, and that ending replaced where another is given."""
-    folder, slash, name = path.rpartition("/")
-    stem, dot, suffix = name.rpartition(".")
-    if not stem or len(suffix) > 10:
-        stem, dot, suffix = name, "", ""
-    return f"{folder}{slash}{stem}{mark}{ending or dot + suffix}"
-
-
-def _free(path: str, taken: Iterable[str]) -> str:
-    """Upper and lower case are one name on many disks."""
-    used = {one.casefold() for one in taken}
-    number = 2
-    free = path
-    while free.casefold() in used:
-        free = _inserted(path, f"-{number}")
-        number += 1
-    return free

@@ -115,6 +115,22 @@ def test_a_zip_with_the_callback_in_it_arrives_and_its_repeat_is_the_same(world:
         assert "d1" == json.loads(archive.read("manifest.json"))["document"]
 
 
+def test_what_comes_later_is_a_zip_of_its_own_beside_the_first(world: Any) -> None:
+    world.tables["sources.contracts"]["wait_for_parts"] = 0
+    world.tables["sinks.archive"] |= {"pack": "zip"}
+    world.simulator.misbehave("certificate_late")
+    world.receive(world.callback("d1", title="Deed"))
+    world.receive(world.callback("d1", title="Deed"))
+    folder = world.folder / "archive" / "d1"
+    held = {path.name: ZipFile(path).namelist() for path in folder.glob("*.zip")}
+
+    assert ["delivered", "delivered"] == [one["state"] for one in world.json("deliveries")]
+    assert {
+        "Deed.zip": ["Deed.pdf", "manifest.json"],
+        "Deed.supplement-1.zip": ["certificate.pdf", "manifest.json"],
+    } == held
+
+
 def test_what_fits_no_route_is_held_and_goes_out_once_there_is_one(world: Any) -> None:
     world.tables["sources.contracts"]["sinks"] = []
     world.extra = '\n[[routes]]\ntitle = ["lease*"]\nsinks = ["archive"]\n'
