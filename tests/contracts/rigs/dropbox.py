@@ -63,6 +63,7 @@ class DropboxApi(StandIn):
     def __init__(self) -> None:
         self.box = Box()
         self.sessions: dict[str, bytes] = {}
+        self.started = 0
 
     def refused(self, refusal: Refusal) -> Response:
         if refusal.status == 400:
@@ -95,7 +96,8 @@ class DropboxApi(StandIn):
 
     def start(self, request: Request) -> Response:
         self._sent(request, {"close", "session_type", "content_hash"})
-        name = f"pid_upload_session:{len(self.sessions)}"
+        self.started += 1
+        name = f"pid_upload_session:{self.started}"
         self.sessions[name] = request.get_data()
         return reply({"session_id": name})
 

@@ -6,7 +6,6 @@ handle-errors; reference/rest/v3/files; developers.google.com/identity/protocols
 """
 
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -91,21 +90,18 @@ class DriveApi(StandIn):
     def __init__(self) -> None:
         self.login = Login("https://www.googleapis.com/auth/drive", {"legal@acme.example"})
         self.state = State()
-        self.lock = threading.Lock()
         self.count = 0
         self.add(SHARED, "Signed", "", FOLDER)
 
     def add(self, name_or_id: str, name: str, parent: str, mime: str, content: bytes = b"") -> Item:
-        with self.lock:
-            self.count += 1
-            item = Item(name_or_id, name, parent, mime, self.count, content)
-            self.state.items[item.id] = item
+        self.count += 1
+        item = Item(name_or_id, name, parent, mime, self.count, content)
+        self.state.items[item.id] = item
         return item
 
     def new_id(self) -> str:
-        with self.lock:
-            self.count += 1
-            return f"1{sha256(str(self.count).encode()).hexdigest()[:32]}"
+        self.count += 1
+        return f"1{sha256(str(self.count).encode()).hexdigest()[:32]}"
 
     def refused(self, refusal: Refusal) -> Response:
         errors = [{"domain": "global", "reason": refusal.code, "message": TALKATIVE}]

@@ -46,6 +46,7 @@ class Drive:
     files: dict[str, bytes] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     sessions: dict[str, Session] = field(default_factory=dict)
+    opened: int = 0
     cancelled: int = 0
     hashes: bool = True
     """False: the service has not reckoned them yet."""
@@ -192,7 +193,8 @@ class Graph(StandIn):
         # What stands elsewhere than in `item` is ignored.
         behaviour = json_of(request).get("item", {}).get(BEHAVIOUR, "replace")
         must(behaviour != "fail" or not place.at(path), 409, "nameAlreadyExists")
-        name = f"s{len(place.sessions)}"
+        place.opened += 1
+        name = f"s{place.opened}"
         place.sessions[name] = Session(path=path, behaviour=behaviour)
         return reply(
             {"uploadUrl": f"{request.host_url}up/{drive}/{name}", "expirationDateTime": "2030-01-01T00:00:00Z"}

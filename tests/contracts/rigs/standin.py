@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -26,15 +27,23 @@ class Refusal(Exception):
 
 
 class StandIn:
-    """A WSGI application. A route is a method, a pattern of the whole path, and the name of what answers it."""
+    """A WSGI application. A route is a method, a pattern of the whole path, and the name of what answers it.
+
+    Requests are answered one after the other: what one finds is still so when it writes.
+    """
 
     routes: ClassVar[tuple[tuple[str, str, str], ...]]
+    one_at_a_time: ClassVar[threading.Lock]
+
+    def __init_subclass__(cls) -> None:
+        cls.one_at_a_time = threading.Lock()
 
     def __call__(self, environ: Any, start_response: Callable[..., Any]) -> Iterable[bytes]:
         with Request(environ) as request:
             request.get_data()
             try:
-                response = self._routed(request)
+                with self.one_at_a_time:
+                    response = self._routed(request)
             except Refusal as refusal:
                 response = self.refused(refusal)
                 response.headers.extend(refusal.headers)
