@@ -1,11 +1,15 @@
 """Reading foreign JSON, in which every value may be missing or of another type."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
 
 from .errors import Permanent
 from .moment import moment
 from .types import RawRequest, as_text, at_path, parse_json
+
+_MOST_SEEN: Final = 20_000
+"""Elements of a sender's lists that are worth a look."""
 
 
 def object_of(request: RawRequest, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Mapping[str, Any]:
@@ -59,13 +63,21 @@ def whole(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def texts_at(value: Any, path: str) -> tuple[str, ...]:
-    """Every scalar at the path, as text; `*` in it stands for all of a list: `/signers/*/email`. A list at its end
-    counts as its scalars; what is no scalar is left out."""
+def texts_at(value: Any, path: str, most: int = 100) -> tuple[str, ...]:
+    """The first so many scalars at the path, as text; `*` in it stands for all of a list: `/signers/*/email`. A list at
+    its end counts as its scalars; what is no scalar is left out. Of huge lists only the beginning is looked at."""
+    seen = islice(_seen(value, path), _MOST_SEEN)
+    texts = (str(one) for one in seen if isinstance(one, str | int | float) and not isinstance(one, bool))
+    return tuple(islice(texts, most))
+
+
+def _seen(value: Any, path: str) -> Iterator[Any]:
+    """What stands at the path, and a None for each element on the way, so that whoever counts can stop."""
     before, star, after = path.partition("/*")
-    if star:
-        found = at_path(value, before) if before else value
-        return tuple(text for one in (found if isinstance(found, list) else ()) for text in texts_at(one, after))
-    found = at_path(value, path) if path else value
-    scalars = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, str | int | float)]
-    return tuple(str(one) for one in scalars if not isinstance(one, bool))
+    found = at_path(value, before) if before else value
+    if not star:
+        yield from found if isinstance(found, list) else [found]
+        return
+    for one in found if isinstance(found, list) else ():
+        yield None
+        yield from _seen(one, after)

@@ -120,3 +120,32 @@ def test_a_star_stands_for_all_of_a_list(path: str, found: tuple[str, ...]) -> N
     }
 
     assert found == texts_at(body, path)
+
+
+def test_no_more_texts_are_taken_than_are_wanted() -> None:
+    body = {"signers": [{"email": str(number)} for number in range(300)], "tags": list(range(300))}
+    assert ("0", "1", "2") == texts_at(body, "/signers/*/email", 3)
+    assert ("0", "1") == texts_at(body, "/tags", most=2)
+    assert 100 == len(texts_at(body, "/tags/*"))
+
+
+class Endless(list[Any]):
+    """A list that never ends, for who goes on looking."""
+
+    def __init__(self, one: Any) -> None:
+        self.one = one
+        self.given = 0
+
+    def __iter__(self) -> Any:
+        while True:
+            self.given += 1
+            yield self.one
+
+
+@pytest.mark.parametrize(
+    ("path", "one"), [("/s/*/email", {}), ("/s", None), ("/s/*", []), ("/s/*/x/*", {"x": []}), ("/s/*/x/*/y", 1)]
+)
+def test_of_a_huge_list_only_the_beginning_is_looked_at(path: str, one: Any) -> None:
+    huge = Endless(one)
+    assert () == texts_at({"s": huge}, path)
+    assert huge.given <= 20_001
