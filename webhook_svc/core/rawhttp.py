@@ -1,6 +1,7 @@
 """One raw HTTP request, as a capture or an editor left it in a file, becomes a RawRequest."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -64,7 +65,15 @@ def _header(number: int, line: str) -> tuple[str, str]:
 
 
 def raw_text(request: RawRequest) -> bytes:
-    """The request as it goes over the wire: what `parse_request` reads, body and all."""
+    """The request as it goes over the wire: what `parse_request` reads, body and all. One that came in chunks has them
+    no more, so it tells its length instead."""
     target = request.path + (f"?{request.query}" if request.query else "")
-    head = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in request.headers)]
+    head = [f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in _framed(request))]
     return "\r\n".join((*head, "", "")).encode("latin-1", "backslashreplace") + request.body
+
+
+def _framed(request: RawRequest) -> Sequence[tuple[str, str]]:
+    if not request.header_all("transfer-encoding"):
+        return request.headers
+    others = [(name, value) for name, value in request.headers if name not in ("transfer-encoding", "content-length")]
+    return [*others, ("content-length", str(len(request.body)))]

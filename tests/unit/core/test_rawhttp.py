@@ -86,3 +86,11 @@ def test_a_request_that_is_written_out_is_read_as_it_was() -> None:
     request = RawRequest(path="/hooks/contracts", query="a=1&b=%20", headers=headers, body=b"\r\n\x00\xff{}")
 
     assert request == parse_request(raw_text(request))
+
+
+@pytest.mark.parametrize("length", [(), (("content-length", "7"),)])
+def test_a_request_that_came_in_chunks_is_written_out_with_its_length(length: tuple[tuple[str, str], ...]) -> None:
+    request = RawRequest(headers=(("transfer-encoding", "chunked"), *length, ("x", "y")), body=b"{}")
+
+    assert (("x", "y"), ("content-length", "2")) == parse_request(raw_text(request)).headers
+    assert b"{}" == parse_request(raw_text(request)).body
