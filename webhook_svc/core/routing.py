@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 from functools import lru_cache
 from typing import Final
+from unicodedata import normalize
 
 from .settings import setting
 from .types import EMPTY
@@ -99,9 +100,11 @@ def name_of(route: Route, number: int) -> str:
 
 
 def _one_fits(patterns: Iterable[str], values: Iterable[str]) -> bool:
-    return any(_compiled(pattern).fullmatch(value) for pattern in patterns for value in values)
+    """Composed, for what comes from a Mac may write a letter and its accent as two characters."""
+    composed = [normalize("NFC", value) for value in values]
+    return any(_compiled(pattern).fullmatch(value) for pattern in patterns for value in composed)
 
 
 @lru_cache(maxsize=1000)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(translate(pattern), re.IGNORECASE)
+    return re.compile(translate(normalize("NFC", pattern)), re.IGNORECASE)

@@ -1,6 +1,7 @@
 """Routes: which conditions a signing meets, and where it goes then."""
 
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -66,10 +67,22 @@ def test_a_route_that_means_nothing_is_refused(table: dict[str, Any]) -> None:
         Route(**table)
 
 
-def test_a_pattern_with_many_stars_takes_no_time() -> None:
+@pytest.mark.parametrize(("pattern", "title"), [("*계약*", "임대 계약서"), ("caf?", "Café"), ("caf[é]", "Café")])
+@pytest.mark.parametrize("forms", [("NFC", "NFC"), ("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD")])
+def test_letters_of_two_characters_are_the_same_letters(forms: tuple[Any, Any], pattern: str, title: str) -> None:
+    route = Route(sinks=("legal",), title=(normalize(forms[0], pattern),))
+    facts = Facts(source="s", title=normalize(forms[1], title))
+
+    assert ("legal",) == routed([route], facts, ()).sinks
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a" * 90 + "b", "*" + "?*" * 90 + "b", "*" + "a?" * 90 + "b", "*[a-b]" * 30 + "c", "*aaaaab" * 25]
+)
+def test_a_pattern_with_many_stars_takes_no_time(pattern: str) -> None:
     hostile = Facts(source="s", title="a" * 400)
 
-    assert () == routed([Route(sinks=("x",), title=("*a" * 90 + "b",))], hostile, ()).sinks
+    assert () == routed([Route(sinks=("x",), title=(pattern,))], hostile, ()).sinks
 
 
 def test_facts_add_up_in_whatever_order_events_come() -> None:
