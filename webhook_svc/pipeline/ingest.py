@@ -19,6 +19,7 @@ from ..core.errors import (
     WrongMethod,
 )
 from ..core.ids import digest, fingerprint, new_id
+from ..core.masks import without
 from ..core.ports import Clock
 from ..core.settings import Secret
 from ..core.store import Pending, Store
@@ -166,8 +167,9 @@ def judge(source: Source, request: RawRequest, now: float, max_body: int) -> New
 
 
 def masked(source: Source, request: RawRequest) -> RawRequest:
-    """The request as it may be stored: what served as a secret is a fingerprint, the URL token too."""
-    clean = source.scheme.mask(request)
+    """The request as it may be stored: what served as a secret is a fingerprint, the URL token too, also where a proxy
+    or the sender repeats it."""
+    clean = without(source.scheme.mask(request), source.tokens)
     base = f"/hooks/{source.name}"
     token = clean.path.removeprefix(base).strip("/")
     return replace(clean, path=f"{base}/{fingerprint(token)}") if token else clean

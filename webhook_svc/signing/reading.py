@@ -133,9 +133,14 @@ def query_items(query: str) -> Iterator[tuple[str, str, str]]:
 
 
 def viewed_json(request: RawRequest, body_view: str = "") -> Any:
-    """The JSON of a callback: the body, or the one field of a form (`multipart:NAME`). ValueError if there is none."""
+    """The JSON of a callback. ValueError if there is none."""
+    return parse_json(viewed(request, body_view))
+
+
+def viewed(request: RawRequest, body_view: str = "") -> bytes:
+    """What holds the JSON: the body, or the one field of a form (`multipart:NAME`). ValueError if there is none."""
     if not body_view:
-        return request.json()
+        return request.body
     content_type = request.header("content-type") or ""
     boundary = _BOUNDARY.search(content_type) if len(content_type) <= LONGEST else None
     if boundary is None:
@@ -144,7 +149,7 @@ def viewed_json(request: RawRequest, body_view: str = "") -> Any:
     pieces = (b"\r\n" + request.body).split(delimiter, _MOST_FIELDS + 1)
     if len(pieces) > _MOST_FIELDS + 1:
         raise ValueError("more form fields than anybody sends")
-    return parse_json(_only_field(pieces[1:], body_view.removeprefix("multipart:").encode()))
+    return _only_field(pieces[1:], body_view.removeprefix("multipart:").encode())
 
 
 def _only_field(pieces: list[bytes], name: bytes) -> bytes:

@@ -4,18 +4,18 @@ Words that `NotGenuine.reason` takes here: no_signature, bad_signature, malforme
 too_long, too_many, not_json.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from ..core.errors import NotGenuine
 from ..core.ids import fingerprint
+from ..core.masks import mask_value, without
 from ..core.settings import Secret, setting
-from ..core.types import RawRequest, at_path
+from ..core.types import RawRequest, at_path, parse_json
 from .keys import Check, checker, decode_signature
 from .message import Message
-from .reading import LONGEST, Place, Reading, pattern, query_items, taken, viewed_json
+from .reading import LONGEST, Place, Reading, pattern, query_items, taken, viewed
 
 Algorithm = Literal[
     "hmac-sha256", "hmac-sha1", "hmac-sha512", "hmac-md5", "sha1", "ed25519", "ecdsa-p256-sha256", "equal", "none"
@@ -91,6 +91,7 @@ class Verifier:
     def __init__(self, settings: VerifySettings, secrets: Sequence[Secret], public_url: str = "") -> None:
         self._settings = settings
         self._checks = _checks(settings, secrets)
+        self._sent = tuple(secrets) if settings.alg == "equal" else ()
         if not self.signs:
             return
         self._place = Place.parse(settings.signature)
@@ -127,9 +128,8 @@ class Verifier:
             request = replace(request, query="&".join(self._masked_query(request.query)))
         if self._settings.alg == "equal" and self._place.kind == "json":
             request = replace(request, body=self._masked_body(request))
-        return replace(
-            request, headers=tuple((name, self._masked_header(name, text)) for name, text in request.headers)
-        )
+        headers = tuple((name, self._masked_header(name, text)) for name, text in request.headers)
+        return without(replace(request, headers=headers), self._sent)
 
     def _candidates(self, reading: Reading) -> list[bytes]:
         texts = [part for text in reading.texts(self._place) for part in self._parts(text) if part]
@@ -169,18 +169,15 @@ class Verifier:
             yield f"{item.partition('=')[0]}={self._secret_mark(value)}" if name == self._place.name else item
 
     def _masked_body(self, request: RawRequest) -> bytes:
-        """The text at the place gives way wherever the JSON holds it, in the ways that encoders write one."""
+        """The value at the place gives way wherever the JSON holds it, whatever way it is written there."""
         try:
-            text = at_path(viewed_json(request, self._settings.body_view), self._place.name)
+            field = viewed(request, self._settings.body_view)
+            value = at_path(parse_json(field), self._place.name)
         except ValueError:
             return request.body
-        body = request.body
-        if isinstance(text, str) and text:
-            mark = json.dumps(self._secret_mark(text)).encode()
-            for plain in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
-                for written in (plain, plain.replace("/", "\\/")):
-                    body = body.replace(written.encode("utf-8", "surrogatepass"), mark)
-        return body
+        if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+            return request.body
+        return request.body.replace(field, mask_value(field, str(value), self._secret_mark(str(value))))
 
     def _secret_mark(self, text: str) -> str:
         """The fingerprint `verify` would have given for this secret, so that a person can compare the two."""

@@ -18,6 +18,7 @@ from webhook_svc.core.errors import (
     UnknownSource,
     WrongMethod,
 )
+from webhook_svc.core.ids import fingerprint
 from webhook_svc.core.store import Store
 from webhook_svc.core.types import RawRequest
 from webhook_svc.core.work import Accepted, NewEvent, RefusedCallback
@@ -222,6 +223,31 @@ def test_what_served_as_a_secret_is_stored_as_a_fingerprint(sources: Any, path: 
     assert SECRET not in kept.query
     assert kept.path.startswith("/hooks/guarded/")
     assert (request.body, True) == (kept.body, kept.query.startswith("a=1&key="))
+
+
+@pytest.mark.parametrize("token", [TOKEN, OLD_TOKEN])
+def test_a_url_token_is_masked_wherever_a_proxy_or_the_sender_repeats_it(sources: Any, token: str) -> None:
+    def repeated(shown: str, coded: str, escaped: str) -> RawRequest:
+        return RawRequest(
+            path=f"/hooks/guarded/{shown}",
+            query=f"key=&back=%2Fhooks%2Fguarded%2F{coded}%3Fa",
+            headers=(
+                ("x-original-url", f"/hooks/guarded/{shown}?a=%20"),
+                ("x-forwarded-uri", f"/hooks/guarded/{coded}"),
+                ("referer", f"https://us.example/hooks/guarded/{shown}/"),
+                ("x-other", "kept"),
+            ),
+            body=f'{{"callback_url": "https:\\/\\/us.example\\/hooks/guarded/{escaped}?a=\\u0041", "n": 1.0}}'.encode(),
+        )
+
+    asked = repeated(token, token.replace("-", "%2D"), token.replace("-", "\\u002d"))
+    mark = fingerprint(token)
+    assert repeated(mark, mark, mark) == masked(sources["guarded"], asked)
+
+
+def test_where_nothing_is_to_be_masked_the_request_is_kept_itself(sources: Any) -> None:
+    request = signed(body=b'{"url": "\\u0041%20"}')
+    assert request is masked(sources["signed"], request)
 
 
 def test_two_tokens_are_told_apart_when_they_are_masked(sources: Any) -> None:

@@ -404,8 +404,60 @@ def test_a_secret_in_the_json_is_masked_however_it_is_written(written: str, secr
     assert f'{{"key": "{mark}", "again": ["{mark}"], "id": "s3"}}'.encode() == checked.mask(asked).body
 
 
-@pytest.mark.parametrize("body", [b"", b"not json", b'{"key": 5}', b'{"key": ""}', b'{"other": "s3 cret"}'])
-def test_a_body_without_text_at_the_place_is_kept_as_it_is(body: bytes) -> None:
+SPELLINGS = ["ab+cd/ef==", "ab\\u002Bcd/ef==", "ab\\u002bcd/ef\\u003d\\u003d", "ab+cd\\u002Fef==", "ab+cd\\/ef=="]
+
+
+@pytest.mark.parametrize("written", SPELLINGS)
+@pytest.mark.parametrize("around", ['{"id": 1, "key": "%s"}', '{"key": "%s", "\\"": [",", "\\\\", "\\u0041"]}'])
+def test_whatever_escapes_verify_are_masked_and_the_rest_stays_byte_for_byte(around: str, written: str) -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("ab+cd/ef==")])
+    asked = request(body=(around % written).encode())
+    assert (around % checked.verify(asked, 0)).encode() == checked.mask(asked).body
+
+
+def test_a_secret_that_is_sent_as_a_number_is_masked_as_text() -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("123456789")])
+    asked = request(body=b'{"key":123456789,"n":1234567890,"s":"123456789"}')
+    mark = checked.verify(asked, 0)
+    assert f'{{"key":"{mark}","n":1234567890,"s":"{mark}"}}'.encode() == checked.mask(asked).body
+
+
+def test_a_wrong_secret_is_masked_as_a_value_and_not_inside_of_other_text() -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("s3 cret")])
+    masked = checked.mask(request(body=b'{"key":",","a":["b","c,",","]}'))
+    mark = fingerprint(",")
+    assert f'{{"key":"{mark}","a":["b","c,","{mark}"]}}'.encode() == masked.body
+
+
+def test_a_secret_is_masked_in_its_field_whatever_quotes_stand_before_it_in_the_form() -> None:
+    settings = {"alg": "equal", "signature": "json:s", "body_view": "multipart:json"}
+    checked = verifier(settings, Secret("s3 cret"))
+    asked = form('name="file"\r\n\r\n5" pipe', 'name="json"\r\n\r\n{"s": "s3\\u0020cret"}')
+    mark = checked.verify(asked, 0)
+    assert asked.body.replace(b"s3\\u0020cret", mark.encode()) == checked.mask(asked).body
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32-le"])
+def test_a_secret_is_masked_in_json_of_another_encoding(codec: str) -> None:
+    checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("s3 cret")])
+    asked = request(body='{"key": "s3 cret", "a": "é"}'.encode(codec))
+    mark = checked.verify(asked, 0)
+    assert f'{{"key": "{mark}", "a": "é"}}'.encode(codec) == checked.mask(asked).body
+
+
+def test_a_secret_that_others_repeat_is_masked_there_too() -> None:
+    checked = verifier({"alg": "equal", "signature": "query:key"}, Secret("a-secret+word"))
+    headers = (("x-original-url", "/hooks/x?key=a-secret%2bword&a=1"), ("x-id", "7"))
+    masked = checked.mask(request(*headers, query="key=a-secret+word", body=b'{"url": "\\/x?key=a-secret%2Bword"}'))
+    mark = fingerprint("a-secret+word")
+    assert (("x-original-url", f"/hooks/x?key={mark}&a=1"), ("x-id", "7")) == masked.headers
+    assert (f"key={mark}", f'{{"url": "\\/x?key={mark}"}}'.encode()) == (masked.query, masked.body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"not json", b'{"key": 5.0}', b'{"key": true}', b'{"key": ""}', b'{"b": "s3 cret"}']
+)
+def test_a_body_without_a_value_at_the_place_is_kept_as_it_is(body: bytes) -> None:
     checked = Verifier(VerifySettings(alg="equal", signature="json:/key"), [Secret("s3 cret")])
     assert body == checked.mask(request(body=body)).body
 
