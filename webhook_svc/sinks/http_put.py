@@ -103,7 +103,7 @@ Each file is one PUT to its own address, with `If-None-Match: *`, `Content-Type`
 percent-encoded. The whole address is kept secret, for it may hold a signature:
 
 ```toml
-address = "https://acme.blob.core.windows.net/signed/{path}?${AZURE_SAS}"   # a container's SAS with the rights rc
+address = "https://acme.blob.core.windows.net/signed/{path}?${AZURE_SAS}" # a container's SAS, rights cr; unread cw
 headers = { x-ms-blob-type = "BlockBlob" }
 
 address = "https://nexus.acme.example/repository/signed/{path}"             # a raw repository, redeploy disabled
