@@ -8,27 +8,10 @@ from typing import Any
 import pytest
 
 from tests.kinds import sink_kind
-from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable
 from webhook_svc.core.settings import fields_of
-from webhook_svc.sinks import SINKS
 
-from .rigs import rig_of
-from .rigs.front import Fault
-
-ALL = SINKS.names()
-CARRIERS = [name for name in ALL if sink_kind(name).carries_files]
-CREATE_ONLY = [name for name in ALL if sink_kind(name).create_only]
-STORES = [name for name in ALL if "manifest" in {field[0] for field in fields_of(sink_kind(name).Settings)}]
-OVER_HTTP = [name for name in ALL if rig_of(name).over_http]
-
-every_sink = pytest.mark.parametrize("rig", ALL, indirect=True)
-every_carrier = pytest.mark.parametrize("rig", CARRIERS, indirect=True)
-every_sink_over_http = pytest.mark.parametrize("rig", OVER_HTTP, indirect=True)
-every_create_only_sink_over_http = pytest.mark.parametrize(
-    "rig", [name for name in OVER_HTTP if name in CREATE_ONLY], indirect=True
-)
-every_create_only_sink = pytest.mark.parametrize("rig", CREATE_ONLY, indirect=True)
-every_store = pytest.mark.parametrize("rig", STORES, indirect=True)
+from .every import ALL, every_carrier, every_create_only_sink, every_sink, every_store
 
 LARGE = bytes(range(256)) * 4096 * 3  # 3 MiB: several chunks on every way
 
@@ -193,74 +176,3 @@ def test_nothing_secret_is_said(rig: Any, bundle: Any, progress: Any, secrets: t
             act()
         said.append("".join(traceback.format_exception(caught.value)))
     assert [] == [secret for secret in secrets if secret in "".join(said) or secret in progress.text]
-
-
-# --- trouble on the way, wherever a sink speaks HTTP ----------------------------------------------------------------
-
-MAY_PASS = (401, 403, 408, 423, 425, 429, 500, 502, 503, 504, 507)
-"""Credentials are rotated, rights are granted, locks are let go, quotas are raised, outages end."""
-NEVER_PASSES = (400, 405, 413, 414, 422)
-
-
-def named(bundle: Any, name: str) -> Any:
-    """A bundle that meets no other."""
-    return bundle(files={f"{name}/{name}.pdf": b"%PDF-1.7 " + name.encode()}, manifest_path=f"{name}/m.json", id=name)
-
-
-def attempt(rig: Any, sent: Any, kept: Any) -> WebhookError | None:
-    try:
-        rig.again().deliver(sent.delivery(), kept)
-    except WebhookError as error:
-        return error
-    return None
-
-
-@every_sink_over_http
-@pytest.mark.parametrize("status", MAY_PASS)
-def test_what_may_pass_is_tried_again(rig: Any, bundle: Any, progress: Any, status: int) -> None:
-    rig.front.meet(Fault(status=status))
-    assert isinstance(attempt(rig, bundle(), progress), Retryable)
-    with pytest.raises(Retryable):
-        rig.again().check()
-    rig.front.forget()
-    assert attempt(rig, bundle(), progress) is None
-    assert rig.expected(bundle()) == rig.visible()
-
-
-@every_sink_over_http
-@pytest.mark.parametrize("status", NEVER_PASSES)
-def test_what_will_never_pass_is_given_up(rig: Any, bundle: Any, progress: Any, status: int) -> None:
-    rig.front.meet(Fault(status=status))
-    assert isinstance(attempt(rig, bundle(), progress), Permanent)
-    assert {} == rig.visible()
-
-
-@every_sink_over_http
-def test_a_sink_waits_as_long_as_it_is_asked_to(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.front.meet(Fault(status=429, headers={"Retry-After": "77"}))
-    error = attempt(rig, bundle(), progress)
-    assert isinstance(error, Retryable)
-    assert 77 == error.after
-
-
-@every_create_only_sink_over_http
-@pytest.mark.parametrize(
-    "fault",
-    [Fault(), Fault(passes=True), Fault(status=500, passes=True)],
-    ids=["broken off", "answer lost", "500 though done"],
-)
-def test_trouble_at_any_request_leaves_one_effect(rig: Any, bundle: Any, progress: Any, fault: Fault) -> None:
-    """Also where the server did what it was asked, and the answer never came."""
-    kept = type(progress)
-    rig.front.forget()
-    assert attempt(rig, named(bundle, "count"), progress) is None
-    expected = dict(rig.expected(named(bundle, "count")))
-    for number in range(len(rig.front.seen)):
-        sent, memory = named(bundle, f"at-{number}"), kept()
-        rig.front.meet(fault, at=number)
-        first = attempt(rig, sent, memory)
-        rig.front.forget()
-        assert first is None or isinstance(first, Retryable)
-        assert first is None or attempt(rig, sent, memory) is None
-        expected |= rig.expected(sent)
-        assert expected == rig.visible()
