@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from io import BufferedReader, BytesIO, RawIOBase
+from io import BytesIO
 from struct import pack
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 from zlib import crc32
 
 from ..core.errors import Permanent
+from ..core.streams import stream_of
 from ..core.types import Part
 
 ZIP: Final = "zip"
@@ -50,7 +51,7 @@ def read_zip(promised: Part, members: Sequence[Part], manifest: bytes, moment: d
     """A stream of the zip. Where it is another one than was promised, Permanent is raised instead of its last bytes:
     that its members are fetched again would not help."""
     made = archive(_files(members, manifest, open_), moment)
-    return BufferedReader(_Stream(_proved(made, promised)), _CHUNK)
+    return stream_of(_proved(made, promised))
 
 
 def _files(members: Sequence[Part], manifest: bytes, open_: Open) -> Iterator["File"]:
@@ -165,29 +166,3 @@ def _when(moment: datetime) -> bytes:
     at = min(max(moment, _OLDEST), _NEWEST)
     time = at.hour << 11 | at.minute << 5 | at.second // 2
     return pack("<2H", time, (at.year - _OLDEST.year) << 9 | at.month << 5 | at.day)
-
-
-class _Stream(RawIOBase):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._now = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._now:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._now = memoryview(chunk)
-        size = min(len(buffer), len(self._now))
-        buffer[:size] = self._now[:size]
-        self._now = self._now[size:]
-        return size
-
-    def close(self) -> None:
-        close = getattr(self._chunks, "close", None)
-        if close:
-            close()
-        super().close()

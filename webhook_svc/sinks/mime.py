@@ -1,7 +1,6 @@
 """A letter as bytes of RFC 5322: in 7 bits, lines of at most 998 characters that end in CRLF, streamed."""
 
 import hashlib
-import io
 import re
 from base64 import encodebytes
 from collections.abc import Iterator
@@ -12,10 +11,11 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from ..core.errors import ArtifactLost
 from ..core.ids import digest
+from ..core.streams import stream_of
 from ..files import CHUNK
 from .letter import Attachment, Letter
 
@@ -51,7 +51,7 @@ class Message:
 
     def open(self) -> BinaryIO:
         """The same as a stream, for an Upload."""
-        return io.BufferedReader(_Chunks(self.chunks()), CHUNK)
+        return stream_of(self.chunks())
 
 
 def compose(letter: Letter) -> Message:
@@ -156,25 +156,3 @@ def _encoded(attachment: Attachment) -> Iterator[bytes]:
     yield encodebytes(rest).replace(b"\n", b"\r\n")
     if found.hexdigest() != attachment.sha256:
         raise ArtifactLost(f"the copy we hold of {attachment.name} is not what was downloaded")
-
-
-class _Chunks(io.RawIOBase):
-    """An iterator of bytes, read like a file."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._now = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._now:
-            following = next(self._chunks, None)
-            if following is None:
-                return 0
-            self._now = memoryview(following)
-        size = min(len(buffer), len(self._now))
-        buffer[:size] = self._now[:size]
-        self._now = self._now[size:]
-        return size

@@ -5,9 +5,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, BinaryIO, Final, cast
+from typing import Final
 
 from ..core.outgoing import Upload
+from ..core.streams import stream_of
 from ..files import CHUNK
 
 _ESCAPED: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
@@ -26,12 +27,12 @@ class Entry:
 def joined(*pieces: bytes | Upload) -> Upload:
     """One body after the other."""
     uploads = [_upload(piece) for piece in pieces]
-    return Upload(open=lambda: _stream(_chunks(uploads)), size=sum(one.size for one in uploads))
+    return Upload(open=lambda: stream_of(_chunks(uploads)), size=sum(one.size for one in uploads))
 
 
 def in_base64(upload: Upload) -> Upload:
     """Its bytes in Base64, in one line."""
-    return Upload(open=lambda: _stream(_encoded(upload)), size=(upload.size + 2) // 3 * 4)
+    return Upload(open=lambda: stream_of(_encoded(upload)), size=(upload.size + 2) // 3 * 4)
 
 
 def form(boundary: str, entries: Iterable[Entry]) -> Upload:
@@ -67,31 +68,3 @@ def _encoded(upload: Upload) -> Iterator[bytes]:
         yield b64encode(rest[:full])
         rest = rest[full:]
     yield b64encode(rest)
-
-
-def _stream(chunks: Iterator[bytes]) -> BinaryIO:
-    return io.BufferedReader(_Chunks(chunks), CHUNK)
-
-
-class _Chunks(io.RawIOBase):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-    def close(self) -> None:
-        cast(Any, self._chunks).close()  # what it has open is closed with it
-        super().close()
