@@ -14,8 +14,8 @@ import pytest
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
-from webhook_svc.sinks.letter import Writer
-from webhook_svc.sinks.mime import compose
+from webhook_svc.sinks.mail.letter import Writer
+from webhook_svc.sinks.mail.mime import compose
 
 from .mail import DEED, DROP, NOW, PASSWORD, SLOW, SLOWNESS, MailServer, secured, serving, settings
 from .rigs.certificate import certificate

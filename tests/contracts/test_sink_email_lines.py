@@ -14,7 +14,7 @@ import pytest
 from webhook_svc.core.errors import ArtifactLost, Permanent, Retryable
 from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.email import Email
-from webhook_svc.sinks.smtp import Lines, dotted
+from webhook_svc.sinks.mail.smtp import Lines, dotted
 
 from .mail import DROP, NOW, PASSWORD, MailServer, secured, serving, settings
 from .rigs.certificate import certificate

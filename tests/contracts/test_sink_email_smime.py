@@ -9,7 +9,7 @@ from tests.guard import secret
 from webhook_svc.core.errors import Retryable
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
-from webhook_svc.sinks.smime import Smime
+from webhook_svc.sinks.mail.smime import Smime
 
 from .mail import DEED, NOW, PASSWORD, MailServer, serving, settings
 from .smime import Person, attachments, needs_openssl, opened, openssl, person, verified

@@ -12,8 +12,8 @@ from werkzeug.wrappers import Request, Response
 from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.sinks.address import FIELDS, Address
 from webhook_svc.sinks.http_put import HttpPutSettings
+from webhook_svc.sinks.shared.address import FIELDS, Address
 
 from .rigs.azure import AzureRig, shared_access
 from .rigs.base import make_sink

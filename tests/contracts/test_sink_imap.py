@@ -18,7 +18,7 @@ from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.imap import Imap, ImapSettings
-from webhook_svc.sinks.mailbox import encoded_name
+from webhook_svc.sinks.mail.mailbox import encoded_name
 
 from .rigs.base import large_delivery
 from .rigs.certificate import certificate

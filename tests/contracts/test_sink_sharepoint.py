@@ -7,7 +7,7 @@ import pytest
 
 from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret
-from webhook_svc.sinks.quickxor import QuickXor
+from webhook_svc.sinks.shared.quickxor import QuickXor
 from webhook_svc.sinks.sharepoint import SharePoint, SharePointSettings
 
 from .rigs.front import Fault

@@ -19,7 +19,7 @@ from webhook_svc.core.outgoing import Upload
 from webhook_svc.core.settings import Secret
 from webhook_svc.core.types import Delivery
 from webhook_svc.signing.keys import decode_key
-from webhook_svc.sinks.pieces import Entry, form, in_base64, joined
+from webhook_svc.sinks.shared.pieces import Entry, form, in_base64, joined
 from webhook_svc.sinks.webhook import WebhookSettings, signature
 
 from .rigs.base import SECRETS

@@ -11,8 +11,8 @@ from ..core.errors import Permanent, Retryable, WebhookError
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
-from .notice import TEXT, judged, words
-from .once import Once
+from .shared.notice import TEXT, judged, words
+from .shared.once import Once
 
 _LONGEST: Final = 3000
 _LONGEST_TITLE: Final = 250

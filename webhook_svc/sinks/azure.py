@@ -16,10 +16,10 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, hosts_in, setting
 from ..core.types import Delivery, Receipt
 from ..signing.shared_key import SharedKey, sign
-from .answers import failure
-from .bearer import Bearer, by_form
-from .objects import Bucket, check_prefix, delivered, md5_of, same_md5
-from .things import Stored, Thing
+from .shared.answers import failure
+from .shared.bearer import Bearer, by_form
+from .shared.objects import Bucket, check_prefix, delivered, md5_of, same_md5
+from .shared.things import Stored, Thing
 
 VERSION: Final = "2021-12-02"
 """Of the service's API: of those since 2019-12-12, from which on Put Blob takes 5000 MiB, the first with all tiers.

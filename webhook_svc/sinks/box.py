@@ -20,11 +20,11 @@ from ..core.outgoing import Answer, Request, Token, Upload
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .bearer import Bearer, by_form
-from .pieces import Entry, form
-from .sessions import Piece, pieces
-from .things import Stored, Thing, receipt, things
+from .shared.answers import failure
+from .shared.bearer import Bearer, by_form
+from .shared.pieces import Entry, form
+from .shared.sessions import Piece, pieces
+from .shared.things import Stored, Thing, receipt, things
 
 _FORBIDDEN: Final = re.compile(r"[\\<>:|?*\x00-\x1f\x7f]")
 _NUMBER: Final = re.compile("[0-9]+")

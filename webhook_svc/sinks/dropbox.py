@@ -18,10 +18,10 @@ from ..core.outgoing import Answer, Request, Token, Upload
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .bearer import Bearer, by_form
-from .sessions import pieces
-from .things import Stored, Thing, joined, receipt, things
+from .shared.answers import failure
+from .shared.bearer import Bearer, by_form
+from .shared.sessions import pieces
+from .shared.things import Stored, Thing, joined, receipt, things
 
 _FORBIDDEN: Final = re.compile(r"[\\\x00-\x1f\x7f]")
 _RESERVED: Final = re.compile(

@@ -11,11 +11,11 @@ from ..core.ids import digest
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
-from .letter import LetterSettings, Writer, address
-from .mailserver import Tls, mail_server
-from .mime import GROWS, Message, compose
-from .smime import Smime
-from .smtp import Lines, Server, Talk, translated
+from .mail.letter import LetterSettings, Writer, address
+from .mail.mailserver import Tls, mail_server
+from .mail.mime import GROWS, Message, compose
+from .mail.smime import Smime
+from .mail.smtp import Lines, Server, Talk, translated
 
 _PORTS: Final = {"tls": 465, "starttls": 587, "none": 25}
 

@@ -16,7 +16,7 @@ from ..core.ports import Http, Progress, Sink
 from ..core.settings import setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK, NewFile, Tree, new_file
-from .handover import Handover
+from .shared.handover import Handover
 
 _FOR_A_PERSON: Final = {
     errno.ENAMETOOLONG: "the path is too long for this file system",

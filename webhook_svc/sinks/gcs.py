@@ -13,11 +13,11 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, hosts_in, setting
 from ..core.types import Delivery, Receipt
 from ..signing.bucket import error_code
-from .answers import failure
-from .bearer import Bearer
-from .objects import Bucket, check_prefix, delivered, md5_of, same_md5
-from .service_account import ServiceAccount
-from .things import Stored, Thing
+from .shared.answers import failure
+from .shared.bearer import Bearer
+from .shared.objects import Bucket, check_prefix, delivered, md5_of, same_md5
+from .shared.service_account import ServiceAccount
+from .shared.things import Stored, Thing
 
 SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 

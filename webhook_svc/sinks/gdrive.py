@@ -19,11 +19,11 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, hosts_in, setting
 from ..core.template import url_segment
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .bearer import Bearer
-from .service_account import ServiceAccount
-from .sessions import Piece, pieces
-from .things import Stored, Thing, receipt, things
+from .shared.answers import failure
+from .shared.bearer import Bearer
+from .shared.service_account import ServiceAccount
+from .shared.sessions import Piece, pieces
+from .shared.things import Stored, Thing, receipt, things
 
 _FOLDER: Final = "application/vnd.google-apps.folder"
 _FIELDS: Final = "id,name,size,createdTime,sha256Checksum,md5Checksum,trashed"

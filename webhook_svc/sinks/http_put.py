@@ -14,10 +14,10 @@ from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import EMPTY, Delivery, Receipt, at_path
 from ..signing.bucket import error_code
-from .address import FIELDS, Address, values_of
-from .answers import failure
-from .hook import host, origin
-from .things import SIZE, Stored, Thing, receipt, things
+from .shared.address import FIELDS, Address, values_of
+from .shared.answers import failure
+from .shared.hook import host, origin
+from .shared.things import SIZE, Stored, Thing, receipt, things
 
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCEPTED: Final = "accepted by the server"

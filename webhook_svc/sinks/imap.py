@@ -10,10 +10,10 @@ from ..core.errors import Conflict, Retryable, Unlikely
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt
-from .letter import Letter, LetterSettings, Writer
-from .mailbox import Mailbox, connected, trusting
-from .mailserver import MailServer, Tls, mail_server
-from .mime import GROWS, compose
+from .mail.letter import Letter, LetterSettings, Writer
+from .mail.mailbox import Mailbox, connected, trusting
+from .mail.mailserver import MailServer, Tls, mail_server
+from .mail.mime import GROWS, compose
 
 _PORTS: Final = {"tls": 993, "starttls": 143, "none": 143}
 

@@ -12,11 +12,11 @@ from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
-from .answers import failure
-from .letter import Letter, LetterSettings
-from .mailing import PROOF, Mailing, Taken, check_recipients, said_in
-from .mime import compose
-from .pieces import Entry, form
+from .mail.letter import Letter, LetterSettings
+from .mail.mailing import PROOF, Mailing, Taken, check_recipients, said_in
+from .mail.mime import compose
+from .shared.answers import failure
+from .shared.pieces import Entry, form
 
 _MOST: Final = 25_000_000
 """Bytes of a message (https://documentation.mailgun.com/en/latest/api-sending.html, read 22 Nov 2026)."""

@@ -16,10 +16,10 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK
-from .paperless_api import PaperlessApi
-from .pieces import Entry, form
-from .upload import held_back
-from .wording import FIELDS, filled, judge, one_line, values
+from .shared.paperless_api import PaperlessApi
+from .shared.pieces import Entry, form
+from .shared.upload import held_back
+from .shared.wording import FIELDS, filled, judge, one_line, values
 
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _FIELDS: Final = (*FIELDS, "filename", "part")

@@ -12,9 +12,9 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt
-from .answers import failure
-from .letter import Attachment, Letter, LetterSettings
-from .mailing import PROOF, Mailing, Taken, check_recipients, header_value, in_json, post, said_in
+from .mail.letter import Attachment, Letter, LetterSettings
+from .mail.mailing import PROOF, Mailing, Taken, check_recipients, header_value, in_json, post, said_in
+from .shared.answers import failure
 
 _MOST: Final = 10_000_000
 """Bytes of a mail (https://postmarkapp.com/support/article/1056-what-are-the-attachment-and-email-size-limits, read

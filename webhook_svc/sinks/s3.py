@@ -14,9 +14,9 @@ from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
 from ..signing.aws4 import NOTHING, Aws4Key, sign
 from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
-from .answers import failure
-from .objects import Bucket, check_prefix, delivered
-from .things import Stored, Thing
+from .shared.answers import failure
+from .shared.objects import Bucket, check_prefix, delivered
+from .shared.things import Stored, Thing
 
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
 _MAY_PASS: Final = frozenset(

@@ -13,10 +13,10 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .letter import Attachment, Letter, LetterSettings
-from .mailing import PROOF, Mailing, Taken, check_recipients, header_value, in_json, post, said_in
-from .pieces import joined
+from .mail.letter import Attachment, Letter, LetterSettings
+from .mail.mailing import PROOF, Mailing, Taken, check_recipients, header_value, in_json, post, said_in
+from .shared.answers import failure
+from .shared.pieces import joined
 
 _MOST: Final = 30_000_000
 """Bytes of a request (https://docs.sendgrid.com/api-reference/mail-send/limitations, read 22 Nov 2026)."""

@@ -14,11 +14,11 @@ from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
 from ..files import CHUNK
 from ..signing.aws4 import NOTHING, Aws4Key, sign
-from .answers import failure
-from .letter import Letter, LetterSettings
-from .mailing import PROOF, Mailing, Taken, check_recipients, post, said_in
-from .mime import compose
-from .pieces import in_base64, joined
+from .mail.letter import Letter, LetterSettings
+from .mail.mailing import PROOF, Mailing, Taken, check_recipients, post, said_in
+from .mail.mime import compose
+from .shared.answers import failure
+from .shared.pieces import in_base64, joined
 
 _MOST: Final = 40_000_000
 """Bytes of a message (https://docs.aws.amazon.com/ses/latest/dg/quotas.html, read 22 Nov 2026)."""

@@ -17,8 +17,8 @@ from ..core.ports import Http, Progress, Sink
 from ..core.settings import setting
 from ..core.types import Delivery, Receipt
 from ..files import CHUNK
-from .ssh import SshSettings, Way
-from .things import SIZE, Stored, Thing, receipt, things
+from .shared.ssh import SshSettings, Way
+from .shared.things import SIZE, Stored, Thing, receipt, things
 
 _WINDOW: Final = 8 * 1024 * 1024
 """Bytes that are asked for ahead when a file is read back: so much of it is in memory at once."""

@@ -19,11 +19,11 @@ from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .bearer import Bearer, by_form
-from .quickxor import QuickXor
-from .sessions import Piece, pieces
-from .things import Stored, Thing, joined, receipt, things
+from .shared.answers import failure
+from .shared.bearer import Bearer, by_form
+from .shared.quickxor import QuickXor
+from .shared.sessions import Piece, pieces
+from .shared.things import Stored, Thing, joined, receipt, things
 
 _FAIL: Final = {"@microsoft.graph.conflictBehavior": "fail"}
 _FORBIDDEN: Final = re.compile(r'["*:<>?\\|\x00-\x1f]')

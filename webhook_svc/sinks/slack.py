@@ -12,10 +12,10 @@ from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Part, Receipt, at_path
-from .answers import failure
-from .hook import host, origin
-from .notice import TEXT, judged, words
-from .once import Once, unsure
+from .shared.answers import failure
+from .shared.hook import host, origin
+from .shared.notice import TEXT, judged, words
+from .shared.once import Once, unsure
 
 _LONGEST: Final = 4000
 _LARGEST: Final = 1024**3

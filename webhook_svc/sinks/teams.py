@@ -11,11 +11,11 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt, at_path
-from .answers import failure
-from .hook import asked, host, origin
-from .notice import TEXT, judged, words
-from .once import Once, unsure
-from .wording import filled, judge, one_line, values
+from .shared.answers import failure
+from .shared.hook import asked, host, origin
+from .shared.notice import TEXT, judged, words
+from .shared.once import Once, unsure
+from .shared.wording import filled, judge, one_line, values
 
 _LONGEST: Final = 3000
 _MOST_LINES: Final = 60

@@ -18,8 +18,8 @@ from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import EMPTY, Delivery, Receipt
-from .answers import failure
-from .things import SIZE, Stored, Thing, joined, receipt, things
+from .shared.answers import failure
+from .shared.things import SIZE, Stored, Thing, joined, receipt, things
 
 _PARTLY: Final = 207
 """Among the successes, and none: something was refused, and the body says what (RFC 4918, 11.1)."""

@@ -20,11 +20,11 @@ from ..core.settings import Secret, setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK
 from ..signing.keys import decode_key
-from .answers import failure
-from .hook import asked, host, origin
-from .once import Once, unsure
-from .pieces import Entry, form, in_base64, joined
-from .upload import held_back
+from .shared.answers import failure
+from .shared.hook import asked, host, origin
+from .shared.once import Once, unsure
+from .shared.pieces import Entry, form, in_base64, joined
+from .shared.upload import held_back
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS: Final = re.compile(r"webhook-.*|content-.*|host|user-agent|transfer-encoding|connection", re.IGNORECASE)

@@ -22,8 +22,8 @@ import pytest
 
 from webhook_svc.core.ports import Sink
 from webhook_svc.sinks.imap import Imap
-from webhook_svc.sinks.letter import Writer
-from webhook_svc.sinks.mailbox import encoded_name
+from webhook_svc.sinks.mail.letter import Writer
+from webhook_svc.sinks.mail.mailbox import encoded_name
 
 from .base import SECRETS, Bundle, Rig, make_sink
 from .servers import Servers, free_port

@@ -17,7 +17,7 @@ from typing import Any
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
-from webhook_svc.sinks.quickxor import QuickXor
+from webhook_svc.sinks.shared.quickxor import QuickXor
 
 from .base import SECRETS, Rig, make_sink
 from .front import before

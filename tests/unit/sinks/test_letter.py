@@ -14,8 +14,8 @@ import pytest
 
 from tests.contracts.rigs.base import MANIFEST, NOW, Bundle
 from webhook_svc.core.errors import ArtifactLost
-from webhook_svc.sinks.letter import Letter, LetterSettings, Writer
-from webhook_svc.sinks.mime import compose
+from webhook_svc.sinks.mail.letter import Letter, LetterSettings, Writer
+from webhook_svc.sinks.mail.mime import compose
 
 KOREAN = "임대차 계약서 (최종) 🖋️.pdf"
 

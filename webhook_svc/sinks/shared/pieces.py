@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ..core.outgoing import Upload
-from ..core.streams import stream_of
-from ..files import CHUNK
+from ...core.outgoing import Upload
+from ...core.streams import stream_of
+from ...files import CHUNK
 
 _ESCAPED: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from ..files import CHUNK
+from ...files import CHUNK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ..core.errors import Retryable
-from ..core.ids import digest
-from ..core.settings import Secret, setting
+from ...core.errors import Retryable
+from ...core.ids import digest
+from ...core.settings import Secret, setting
 from .letter import Attachment, Letter, held
 from .mime import GROWS, Message, Piece, entity, envelope
 

@@ -13,10 +13,10 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from typing import BinaryIO, Final
 
-from ..core.errors import ArtifactLost
-from ..core.ids import digest
-from ..core.streams import stream_of
-from ..files import CHUNK
+from ...core.errors import ArtifactLost
+from ...core.ids import digest
+from ...core.streams import stream_of
+from ...files import CHUNK
 from .letter import Attachment, Letter
 
 GROWS: Final = 1.37

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from ..core.errors import Permanent, Retryable, Unlikely, WebhookError
+from ...core.errors import Permanent, Retryable, Unlikely, WebhookError
+from ..shared.upload import held_back
 from .mailserver import MailServer
 from .mime import Message
-from .upload import held_back
 
 _PIECE: Final = 1024 * 1024
 """Bytes that are read back at once."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from ..core.outgoing import Token
-from ..core.ports import Http
-from ..core.settings import Secret, host_of
-from ..signing.jwt import signed
+from ...core.outgoing import Token
+from ...core.ports import Http
+from ...core.settings import Secret, host_of
+from ...signing.jwt import signed
 from .bearer import by_form
 
 LASTS: Final = 3600

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..core.errors import Permanent, Retryable, WebhookError
-from ..core.flow import told
-from ..core.outgoing import Answer
+from ...core.errors import Permanent, Retryable, WebhookError
+from ...core.flow import told
+from ...core.outgoing import Answer
 
 MAY_PASS: Final[Mapping[int, str]] = {
     401: "our credentials are not accepted",

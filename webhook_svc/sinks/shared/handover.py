@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
-from ..core.ports import Progress
+from ...core.ports import Progress
 
 
 class Handover:

@@ -8,16 +8,16 @@ from email.headerregistry import Address
 from functools import partial
 from typing import Any, Final
 
-from ..core.errors import Permanent, WebhookError
-from ..core.ids import digest
-from ..core.outgoing import Answer, Request, Upload
-from ..core.ports import Clock, Http, Progress
-from ..core.types import Delivery, Receipt
+from ...core.errors import Permanent, WebhookError
+from ...core.ids import digest
+from ...core.outgoing import Answer, Request, Upload
+from ...core.ports import Clock, Http, Progress
+from ...core.types import Delivery, Receipt
+from ..shared.once import Once, unsure
+from ..shared.pieces import in_base64, joined
+from ..shared.upload import held_back
 from .letter import Attachment, Letter, LetterSettings, Writer
 from .mime import GROWS
-from .once import Once, unsure
-from .pieces import in_base64, joined
-from .upload import held_back
 
 PROOF: Final = "accepted by the service"
 _AROUND: Final = 20_000

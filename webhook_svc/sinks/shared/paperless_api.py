@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from ..core.errors import Permanent, Retryable
-from ..core.outgoing import Answer, Request, Upload
-from ..core.ports import Http
-from ..core.settings import Secret
-from ..core.types import at_path
+from ...core.errors import Permanent, Retryable
+from ...core.outgoing import Answer, Request, Upload
+from ...core.ports import Http
+from ...core.settings import Secret
+from ...core.types import at_path
 from .answers import failure
 
 PLACES: Final[Mapping[str, str]] = {

@@ -6,9 +6,9 @@ from html import escape
 from typing import Final
 from urllib.parse import quote
 
-from ..core.template import Template
-from ..core.types import Delivery, Placed
-from .wording import FIELDS, filled, judge, one_line, values
+from ...core.template import Template
+from ...core.types import Delivery, Placed
+from ..shared.wording import FIELDS, filled, judge, one_line, values
 
 _OF_A_FILE: Final = ("filename", "path", "sha256")
 TEXT: Final = """\

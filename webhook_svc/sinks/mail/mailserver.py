@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from ..core.settings import Secret
+from ...core.settings import Secret
 
 Tls = Literal["auto", "starttls", "tls", "none"]
 

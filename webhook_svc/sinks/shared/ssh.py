@@ -17,8 +17,8 @@ from typing import Final
 
 import paramiko
 
-from ..core.errors import Retryable
-from ..core.settings import Secret, setting
+from ...core.errors import Retryable
+from ...core.settings import Secret, setting
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from ..core.errors import Conflict, Permanent, Retryable, WebhookError
-from ..core.outgoing import Answer, Request, Upload
-from ..core.ports import Http
-from ..core.types import EMPTY, Delivery, Receipt
+from ...core.errors import Conflict, Permanent, Retryable, WebhookError
+from ...core.outgoing import Answer, Request, Upload
+from ...core.ports import Http
+from ...core.types import EMPTY, Delivery, Receipt
 from .things import Stored, Thing, joined, receipt, things
 
 READ_BACK: Final = "read back and hashed"

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from ..core.ids import storable
-from ..core.types import Delivery
+from ...core.ids import storable
+from ...core.types import Delivery
 from .wording import FIELDS, filled, judge, listed, values
 
 TEXT: Final = "{title} is signed and complete.\n{files}\nSource {source}, document {document}, delivery {delivery}."

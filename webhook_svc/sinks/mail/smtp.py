@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.errors import Permanent, Retryable
+from ...core.errors import Permanent, Retryable
 from .mailserver import MailServer
 
 _SCAN: Final = 600.0

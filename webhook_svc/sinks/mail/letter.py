@@ -15,11 +15,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ..core.ids import digest
-from ..core.settings import setting
-from ..core.types import Delivery, Part
+from ...core.ids import digest
+from ...core.settings import setting
+from ...core.types import Delivery, Part
+from ..shared.wording import FIELDS, filled, judge, one_line, values
 from .body import TEXT, Wording
-from .wording import FIELDS, filled, judge, one_line, values
 
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\[\]\\]+")
 _MEDIA_TYPE: Final = re.compile(r"(?:application|image|text)/[\w.+-]+", re.ASCII)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from ..core.errors import Permanent
-from ..core.settings import Secret, suggestion
-from ..core.template import Field, Template, url_segment
-from ..core.types import Delivery
+from ...core.errors import Permanent
+from ...core.settings import Secret, suggestion
+from ...core.template import Field, Template, url_segment
+from ...core.types import Delivery
 from .hook import origin
 from .things import Thing
 

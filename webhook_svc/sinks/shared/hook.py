@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from ..core.outgoing import Request
-from ..core.ports import Http
-from ..core.settings import Secret, host_of
-from ..core.types import EMPTY
+from ...core.outgoing import Request
+from ...core.ports import Http
+from ...core.settings import Secret, host_of
+from ...core.types import EMPTY
 from .answers import MAY_PASS, failure
 
 

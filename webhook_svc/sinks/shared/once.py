@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.outgoing import Answer
-from ..core.ports import Progress
-from ..core.types import Delivery
+from ...core.outgoing import Answer
+from ...core.ports import Progress
+from ...core.types import Delivery
 
 
 def unsure(answer: Answer) -> bool:

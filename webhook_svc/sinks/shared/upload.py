@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from ..files import CHUNK
+from ...files import CHUNK
 
 
 def held_back(open_: Callable[[], BinaryIO], before_last: Callable[[], None]) -> BinaryIO:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, Final
 
-from ..core.outgoing import Upload
-from ..core.types import Delivery, Receipt
-from ..files import CHUNK
+from ...core.outgoing import Upload
+from ...core.types import Delivery, Receipt
+from ...files import CHUNK
 from .upload import held_back
 
 SIZE: Final = "size of the stored file"

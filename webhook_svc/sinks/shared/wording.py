@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from ..core.ids import storable
-from ..core.template import Field, Template
-from ..core.types import Delivery
+from ...core.ids import storable
+from ...core.template import Field, Template
+from ...core.types import Delivery
 
 FIELDS: Final = ("source", "document", "round", "version", "title", "completed", "sink", "delivery", "count", "missing")
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from ..core.errors import Retryable
-from ..core.outgoing import Answer, Request, Token
-from ..core.ports import ANSWER_LIMIT, Http
-from ..core.tokens import Tokens
-from ..core.types import at_path
+from ...core.errors import Retryable
+from ...core.outgoing import Answer, Request, Token
+from ...core.ports import ANSWER_LIMIT, Http
+from ...core.tokens import Tokens
+from ...core.types import at_path
 from .answers import failure
 
 
