@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from tests.contracts.summary import pytest_terminal_summary  # noqa: F401 - a hook
 from tests.flow.trouble.postgres import PostgresServer, new_home
 from tests.flow.trouble.postgres import postgres_programs as postgres_programs
 from tests.guard import (  # noqa: F401 - hooks and fixtures that look at every test's output
