@@ -14,6 +14,8 @@ from webhook_svc.files import NewFile
 from webhook_svc.files import new as new_files
 from webhook_svc.sinks.folder import Folder, FolderSettings
 
+from .rigs.base import Kept, make_sink
+
 KEY = "contracts/doc-1/deed.pdf"
 FILES = {"inbox/one.pdf": b"%PDF one", "inbox/two.pdf": b"%PDF two"}
 
@@ -224,3 +226,15 @@ def test_a_rename_never_replaces_a_file(
             new.move(tmp_path / "stands")
         new.move(tmp_path / "free")
     assert {"stands": b"theirs", "free": b"ours"} == {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+
+
+def test_what_was_noted_in_another_folder_is_not_taken_for_handed_over(tmp_path: Path, bundle: Any) -> None:
+    root, progress = tmp_path / "mounted", Kept()
+    sink = make_sink("folder", {"path": str(root), "consume": True})
+    sink.deliver(bundle().delivery(), progress)
+    root.rename(tmp_path / "unmounted")
+    root.mkdir()
+
+    with pytest.raises(Retryable, match="is its disk mounted"):
+        sink.deliver(bundle().delivery(), progress)
+    assert [] == list(root.iterdir())

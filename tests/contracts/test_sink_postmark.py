@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from tests.guard import secret
 from webhook_svc.core.errors import Permanent, Retryable, WebhookError
+from webhook_svc.core.outgoing import Answer
 from webhook_svc.core.settings import Secret
-from webhook_svc.sinks.postmark import PostmarkSettings
+from webhook_svc.sinks.postmark import Postmark, PostmarkSettings
 
+from .rigs.base import make_sink
 from .rigs.front import Fault
 from .rigs.postmark import PostmarkRig
 
@@ -104,3 +107,26 @@ def test_settings_that_do_not_work_are_refused(changes: dict[str, Any]) -> None:
     common = {"server_token": Secret("x"), "from_": "bot@acme.example", "to": ("ann@acme.example",)}
     with pytest.raises(ValueError, match=r"\w"):
         PostmarkSettings(**{**common, **changes})
+
+
+@pytest.mark.parametrize(
+    "wording",
+    [
+        "these inactive addresses: board@acme.example.",
+        "these inactive addresses: board@acme.example. Inactive recipients are ones that have generated a hard bounce.",
+        "Some recipients are inactive, namely <BOARD@acme.example>",
+    ],
+)
+def test_who_is_left_out_is_found_however_it_is_said(wording: str) -> None:
+    table = {"server_token": secret("t"), "from": "a@acme.example", "to": ["legal@acme.example", "board@acme.example"]}
+    sink = make_sink("postmark", table)
+    assert isinstance(sink, Postmark)
+    said = {"ErrorCode": 0, "Message": f"Message OK, but will not deliver to {wording}", "MessageID": "1"}
+    assert ("board@acme.example",) == sink._taken(Answer(status=200, body=json.dumps(said).encode())).left_out
+
+
+def test_where_nobody_can_be_told_to_be_left_out_nobody_is_said_to_have_it() -> None:
+    sink = make_sink("postmark", {"server_token": secret("t"), "from": "a@b.example", "to": ["c@b.example"]})
+    assert isinstance(sink, Postmark)
+    answer = Answer(status=200, body=b'{"Message": "somebody is inactive", "MessageID": "1"}')
+    assert ("c@b.example",) == sink._taken(answer).left_out

@@ -230,19 +230,20 @@ class Stages:
             raise Permanent(f"the source {name!r} is no longer configured") from None
 
 
-@dataclass(frozen=True, slots=True)
 class _Memory:
-    """A sink's progress: read once, written through."""
+    """A sink's progress: read once, written through, and what was saved is what is loaded from then on."""
 
-    store: Store
-    job: Job
-    row: DeliveryRow
+    def __init__(self, store: Store, job: Job, row: DeliveryRow) -> None:
+        self._store = store
+        self._job = job
+        self._state = row.progress
 
     def load(self) -> Mapping[str, Any]:
-        return self.row.progress
+        return self._state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        self.store.save_progress(self.job, state)
+        self._store.save_progress(self._job, state)
+        self._state = dict(state)
 
 
 def _judge_sizes(row: DeliveryRow, most: int | None) -> None:

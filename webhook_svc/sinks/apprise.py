@@ -79,8 +79,8 @@ reads the address: whether the service takes it, a notice shows.
         if once.known is not None:
             return self._receipt(once, str(once.known["service"]), found=True)
         service = self._service()
-        title = words(self.settings.title, delivery, _LONGEST_TITLE)
-        text = words(self.settings.text, delivery, _LONGEST)
+        title = words(self.settings.title, delivery, _LONGEST_TITLE, _calling_nobody)
+        text = words(self.settings.text, delivery, _LONGEST, _calling_nobody)
         once.begin()
         with service.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT) as result:
             if not result:
@@ -122,3 +122,8 @@ def _failure(result: apprise.AppriseResult) -> WebhookError:
         return Retryable("the service did not answer Apprise in time")
     codes = sorted({code for entry in result.logs() for code in _CODE.findall(entry.message)})
     return Retryable("Apprise could not deliver it" + (f": the service answered {', '.join(codes)}" if codes else ""))
+
+
+def _calling_nobody(text: str) -> str:
+    """In many chats `@everyone` calls everyone, whoever wrote it."""
+    return re.sub(r"@(?=[\w&])", "@\u200b", text)

@@ -50,6 +50,8 @@ class EmailSettings(LetterSettings):
         known = self.smime.recipients
         if known and (bare := [one for one in self.recipients() if one not in known]):
             raise ValueError(f"a certificate in `smime` for every recipient; there is none for {bare[0]}")
+        if strange := [one for one in known if one not in self.recipients()]:
+            raise ValueError(f"no certificate in `smime` of somebody who is sent nothing, such as {strange[0]}")
         if known and self.bcc:
             raise ValueError("no `bcc` with encryption: the message names everybody it is encrypted for")
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
-from ..core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
+from ..core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import setting
 from ..core.types import Delivery, Part, Receipt
@@ -102,7 +102,7 @@ After a crash a hidden file `.*.part` may be left over; it can be deleted.
         with _translated():
             tree = self._rooted()
             files = list(_below(tree.root, self._files(delivery)))
-            handover = Handover(progress) if self.settings.consume else None
+            handover = Handover(progress, tree.root) if self.settings.consume else None
             there = [handover is not None and handover.named(n, file.folder) for n, file in enumerate(files)]
             made = {folder: tree.make(folder) for folder in dict.fromkeys(file.folder for file in files)}
             there = [had or (not made[file.folder] and _stands(file)) for had, file in zip(there, files, strict=True)]
@@ -127,7 +127,7 @@ After a crash a hidden file `.*.part` may be left over; it can be deleted.
                 final = Path(probe.temp).with_suffix(".check.part")
                 try:
                     probe.sync()
-                    probe.link(final)
+                    (probe.move if self.settings.consume else probe.link)(str(final))
                 finally:
                     final.unlink(missing_ok=True)
         return f"{root} can be written" + ("" if nearest == root else f" (it will be made below {nearest})")
@@ -259,7 +259,12 @@ def _hand_over(
     waiting = {number: new for number, (_, new) in written.items()}
     for new in waiting.values():
         new.named = True
-    handover.note({number: new.temp for number, new in waiting.items()})
+    try:
+        handover.note({number: new.temp for number, new in waiting.items()})
+    except (ClaimLost, Permanent):  # surely not noted; of everything else nobody knows
+        for new in waiting.values():
+            new.named = False
+        raise
     try:
         for number, (file, new) in written.items():
             if not _name(file, new.move):

@@ -3,12 +3,12 @@
 import hashlib
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
-from ..core.errors import ArtifactLost, Conflict, Retryable, WebhookError
+from ..core.errors import Conflict, Retryable, WebhookError
 from ..core.outgoing import Answer, Request
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
@@ -74,11 +74,13 @@ class _Memory:
     def done(self, number: int) -> bool:
         return number in self._state.get("done", ())
 
-    def begin(self, number: int) -> bool:
-        """True where an earlier try began it too."""
-        again = self._state.get("begun") == number
+    def begun(self, number: int) -> bool:
+        """May an earlier try have got through?"""
+        return bool(self._state.get("begun") == number)
+
+    def begin(self, number: int) -> None:
+        """Its last bytes leave now."""
         self._keep(begun=number)
-        return bool(again)
 
     def refused(self) -> None:
         self._keep(begun=None)
@@ -163,7 +165,7 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
         if self._stands(target, file):
             return Stored(proof=self.proof, found=True)
         note = "" if self._conditional else _LOOKED_FIRST
-        answer = self._put(target, file, delivery)
+        answer = self._put(target, file, delivery.still_ours)
         if self._conditional and _knows_no_condition(answer):
             self._conditional = False
             return self._seen(delivery, file)
@@ -212,13 +214,13 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
         if memory.done(number):
             return Stored(proof=_ACCEPTED, found=True)
         target = self._target_of(delivery, file)
-        again = memory.begin(number)
-        try:
-            answer = self._put(target, file, delivery)
-        except ArtifactLost:
-            if not again:  # its last bytes never left
-                memory.refused()
-            raise
+        again = memory.begun(number)
+
+        def last_bytes() -> None:
+            delivery.still_ours()
+            memory.begin(number)
+
+        answer = self._put(target, file, last_bytes)
         if not answer.ok and not (again and _is_there(answer)):
             if answer.status < 500 and not again:  # what an earlier try did stays open
                 memory.refused()
@@ -228,13 +230,13 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
 
     # --- requests ---
 
-    def _put(self, target: _Target, file: Thing, delivery: Delivery) -> Answer:
+    def _put(self, target: _Target, file: Thing, before_last: Callable[[], None]) -> Answer:
         digest = b64encode(bytes.fromhex(file.sha256)).decode()
         headers = {"content-type": file.content_type, "content-digest": f"sha-256=:{digest}:"}
         if self._conditional:
             headers["if-none-match"] = "*"
         headers |= {name.lower(): value for name, value in target.headers.items()}
-        body = file.upload(delivery.still_ours)
+        body = file.upload(before_last)
         return self.http.call(Request(method="PUT", url=target.url, headers=headers, auth=target.auth, body=body))
 
     def _call(self, method: str, target: _Target) -> Answer:

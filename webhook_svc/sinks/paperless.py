@@ -16,6 +16,7 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import Delivery, Part, Receipt
 from ..files import CHUNK
+from .shared.once import unsure
 from .shared.paperless_api import PaperlessApi
 from .shared.pieces import Entry, form
 from .shared.upload import held_back
@@ -184,7 +185,7 @@ a workflow takes our user's right to see a new document away, the word of its ta
         body = form(boundary, self._entries(delivery, part))
         upload = Upload(open=partial(held_back, body.open, begin), size=body.size)
         answer = self._api.post(upload, boundary)
-        if not answer.ok and answer.status < 500:
+        if not answer.ok and not unsure(answer):
             memory.unsure.pop(key, None)
             memory.keep()
         return self._api.posted(answer)

@@ -36,7 +36,8 @@ _CODES: Final[Mapping[int, tuple[type[Retryable] | type[Permanent], str]]] = {
 }
 """`ErrorCode` (https://postmarkapp.com/developer/api/overview#error-codes, read 22 Nov 2026): most come with status
 422. What a person may put right in the account is tried again."""
-_INACTIVE: Final = re.compile(r"these inactive addresses: (.+?)\.?$", re.DOTALL)
+_INACTIVE: Final = "inactive"
+"""A mail that is taken may leave some out: the message then says so, in words that differ, and names them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +100,13 @@ scripts).
 
     def _taken(self, answer: Answer) -> Taken:
         said = said_in(answer)
-        found = _INACTIVE.search(str(said.get("Message", "")))
-        inactive = {one.strip().lower() for one in found[1].split(",")} if found else set()
-        left_out = tuple(one for one in self.settings.recipients() if one.lower() in inactive)
-        return Taken(id=str(said.get("MessageID", "")), left_out=left_out)
+        _, inactive, named = str(said.get("Message", "")).lower().partition(_INACTIVE)
+        recipients = tuple(self.settings.recipients())
+        left_out = tuple(
+            one for one in recipients if re.search(rf"(?<![^\s,:;<]){re.escape(one.lower())}(?![\w@-])", named)
+        )
+        # Where nobody can be told out, nobody is said to have it.
+        return Taken(id=str(said.get("MessageID", "")), left_out=left_out or (recipients if inactive else ()))
 
 
 def _head(letter: Letter) -> dict[str, Any]:

@@ -22,9 +22,12 @@ _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
 _MAY_PASS: Final = frozenset(
     {
         "BadDigest",
+        "ExpiredToken",
         "IncompleteBody",
+        "InvalidToken",
         "RequestTimeout",
         "SlowDown",
+        "TokenRefreshRequired",
         "XAmzContentChecksumMismatch",
         "XAmzContentSHA256Mismatch",
     }
@@ -154,7 +157,8 @@ look at a store that is known to heed the condition.
         if self._looks and (head := self._bucket.head(thing)) is not None:
             return self._stored(thing, head, found=True, note=note)
         answer = self._put(still_ours, thing)
-        if self._conditional and (answer.status == 501 or error_code(answer) == "NotImplemented"):
+        unknown = answer.status == 501 or error_code(answer) == "NotImplemented"
+        if self._conditional and unknown and self.settings.endpoint is not None:  # Amazon knows it
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
             self._conditional, self._looks = False, True

@@ -100,7 +100,9 @@ still valid only a notice shows.
             "body": [_line(first, weight="Bolder"), *map(_line, more)],
         }
         known = values(delivery)
-        link = filled(self.settings.link, delivery, {name: quote(value, safe="") for name, value in known.items()})
+        link = filled(
+            self.settings.link, delivery, {name: quote(value, safe="") for name, value in known.items()}, quote
+        )
         if 0 < len(link) <= _LONGEST_LINK:
             card["actions"] = [{"type": "Action.OpenUrl", "title": one_line(known["title"], 60), "url": link}]
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}

@@ -19,7 +19,7 @@ from webhook_svc.core.template import Template
 from webhook_svc.core.types import Artifact, DocumentRef, Job, Meaning, Part, RawRequest, SourceEvent, Stage
 from webhook_svc.core.work import EventRow, Haul, PartRow, Sent, SigningRow
 from webhook_svc.pipeline.parties import Parties, Source, Target
-from webhook_svc.pipeline.stages import Stages
+from webhook_svc.pipeline.stages import Stages, _Memory
 
 DAY = 86400.0
 
@@ -481,3 +481,14 @@ def test_a_copy_that_a_zip_finds_damaged_is_forgotten_and_fetched_again() -> Non
         world.run(ROW)
 
     assert [DEED.sha256] == world.discarded
+
+
+def test_a_sink_loads_what_it_has_saved() -> None:
+    saved: list[Any] = []
+    row: Any = SimpleNamespace(progress={"old": 1})
+    store: Any = SimpleNamespace(save_progress=lambda _job, state: saved.append(state))
+    memory = _Memory(store, job(), row)
+    assert {"old": 1} == memory.load()
+    memory.save({"ids": ["a"]})
+
+    assert ({"ids": ["a"]}, [{"ids": ["a"]}]) == (memory.load(), saved)

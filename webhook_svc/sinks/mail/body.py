@@ -74,7 +74,7 @@ class Wording:
         own = {"filename": placed.part.name, "path": placed.path, "sha256": placed.part.sha256}
         if web:
             encoded = {name: quote(value, safe="") for name, value in {**known, **own}.items()}
-            return filled(self.location, delivery, {**encoded, "path": quote(placed.path)})
+            return filled(self.location, delivery, {**encoded, "path": quote(placed.path)}, quote)
         return filled(self.location, delivery, {**known, **own})
 
 

@@ -20,6 +20,7 @@ from .letter import Attachment, Letter, LetterSettings, Writer
 from .mime import GROWS
 
 PROOF: Final = "accepted by the service"
+_LONGEST_ID: Final = 200
 _AROUND: Final = 20_000
 """Bytes for the text and the headers of a mail."""
 
@@ -72,7 +73,8 @@ class Mailing:
                     once.refused()
                 raise refused(answer)
             said = taken(answer)
-            once.done(id=said.id, left_out=[_key(one) for one in said.left_out], **plan)
+            to = [_key(one) for one in self._settings.recipients()]
+            once.done(id=said.id[:_LONGEST_ID], left_out=[_key(one) for one in said.left_out], to=to, **plan)
         return self._receipt(letter, once, found=found)
 
     def _plan(self, delivery: Delivery, once: Once) -> dict[str, Any]:
@@ -85,6 +87,8 @@ class Mailing:
         known, recipients = once.known or {}, self._settings.recipients()
         if left_out := [one for one in recipients if _key(one) in known["left_out"]]:
             raise Permanent(f"the service sends nothing to {_masked(left_out)}; all other recipients have it")
+        if later := [one for one in recipients if _key(one) not in known.get("to", map(_key, recipients))]:
+            raise Permanent(f"it was sent before the settings named {_masked(later)}, who have to be sent it by hand")
         details = {
             "id": known["id"],
             "recipients": recipients,
@@ -143,8 +147,9 @@ def _each_once(letter: Letter) -> Letter:
 
 
 def _new(some: tuple[Address, ...], named: tuple[Address, ...]) -> tuple[Address, ...]:
-    before = {one.addr_spec for one in named}
-    return tuple({one.addr_spec: one for one in some if one.addr_spec not in before}.values())
+    before = {one.addr_spec.lower() for one in named}
+    some = tuple(one for one in some if one.addr_spec.lower() not in before)
+    return tuple({one.addr_spec.lower(): one for one in reversed(some)}.values())[::-1]
 
 
 def _begun(request: Request, begin: Callable[[], None]) -> Request:

@@ -220,7 +220,9 @@ class Talk:
         smtp.sock.settimeout(max(self._lines.server.timeout, _SCAN))
         code = smtp.getreply()[0]
         smtp.sock.settimeout(self._lines.server.timeout)
-        return code
+        if code < 400 and code // 100 != 2:  # it may have been taken
+            raise smtplib.SMTPServerDisconnected("no answer that can be understood")
+        return 250 if code < 400 else code
 
     def reset(self) -> None:
         self.smtp.rset()

@@ -24,6 +24,7 @@ class Once:
         self._delivery = delivery
         self._progress = progress
         self._state = dict(progress.load())
+        self._before: tuple[Any, int] = (None, 0)
 
     @property
     def known(self) -> Mapping[str, Any] | None:
@@ -43,12 +44,14 @@ class Once:
     def begin(self, harmless: bool = False, /, **what: Any) -> None:
         """Directly before the act. ClaimLost where it is not ours any more. `harmless`: a repeat would do nothing."""
         again = self.begun is not None and not harmless
+        self._before = self._state.get("begun"), self.repeats
         self._keep(begun=what, repeats=self.repeats + again)
         self._delivery.still_ours()
 
     def refused(self) -> None:
-        """It surely did not go through."""
-        self._keep(begun=None)
+        """It surely did not go through; of an earlier try that is as unsure as it was."""
+        begun, repeats = self._before
+        self._keep(begun=begun, repeats=repeats)
 
     def done(self, **what: Any) -> None:
         """It went through."""

@@ -1,6 +1,6 @@
 """Templates of what people read about a delivery: a subject, a text, a notice."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -38,9 +38,13 @@ def values(delivery: Delivery) -> dict[str, str]:
     return {name: storable(value) for name, value in foreign.items()}
 
 
-def filled(template: str | Template, delivery: Delivery, known: Mapping[str, str]) -> str:
+def filled(
+    template: str | Template, delivery: Delivery, known: Mapping[str, str], place: Callable[[str], str] = str
+) -> str:
+    """`place` makes the one value fit that is not among those known: the moment."""
+
     def value(wanted: Field) -> str:
-        return _moment(delivery.completed, wanted.detail) if wanted.name == "completed" else known[wanted.name]
+        return place(_moment(delivery.completed, wanted.detail)) if wanted.name == "completed" else known[wanted.name]
 
     return (Template.parse(template) if isinstance(template, str) else template).render(value)
 
