@@ -391,6 +391,18 @@ def test_an_answer_compressed_against_our_will_is_retryable(serving: Any, encodi
         save(server)
 
 
+@pytest.mark.parametrize(
+    ("raw", "body"),
+    [(answer(b"\x1f\x8b", "200 OK", "Content-Encoding: gzip"), b""), (answer(b"x" * 2000), b"x" * 1024)],
+    ids=["compressed", "large"],
+)
+def test_what_was_done_is_done_whatever_is_said_of_it(serving: Any, raw: bytes, body: bytes) -> None:
+    server = serving(always(raw))
+    with client(server.url) as http:
+        got = http.call(Request(url=server.url, method="POST", body=b"act"), limit=1024)
+    assert (200, body) == (got.status, got.body)
+
+
 def test_the_status_of_a_compressed_error_page_still_counts(serving: Any) -> None:
     got = ask(serving(always(answer(b"\x1f\x8b", "409 Conflict", "Content-Encoding: gzip"))))
     assert (409, b"") == (got.status, got.body)

@@ -133,7 +133,8 @@ class Http(Protocol):
     """
 
     def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
-        """The whole answer; Permanent where a 2xx body is larger than `limit` bytes, another body is cut there."""
+        """The whole answer. Permanent where a 2xx body is larger than `limit` bytes, if the request was a question (a
+        GET); every other body is cut there, and left out where it is compressed."""
 
     def save(
         self, request: Request, into: Callable[[bytes], object], *, limit: int, unless: Collection[str] = ()

@@ -65,9 +65,13 @@ class HttpClient:
         self._max_redirects = max_redirects
 
     def call(self, request: Request, *, limit: int = ANSWER_LIMIT) -> Answer:
-        """The whole answer. An error page is cut at `limit`, another body that is larger is Permanent."""
+        """The whole answer to a question; a body that is larger than `limit` is Permanent.
+
+        What was done is done, whatever is said of it: of an answer to an act, and of an error page, the beginning does.
+        """
         with self._answered(request) as (host, raw):
-            body = _whole(host, raw, limit) if _is_good(raw) else _beginning(host, raw, limit)
+            whole = _is_good(raw) and _asks(request)
+            body = _whole(host, raw, limit) if whole else _beginning(host, raw, limit)
             return Answer(status=raw.status, headers=_lower(raw.headers), body=body, size=len(body))
 
     def save(
