@@ -22,8 +22,10 @@ KINDS = [Kind(name=f"{device} {number}", device=device, seconds=60.0) for device
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
     stores = ["sqlite", *(["postgres"] if postgres_programs() else [])]
 
+    homes = {store: tmp_path_factory.mktemp(store) for store in stores}  # pytest makes none for two threads at once
+
     def soaked(store: str) -> Verdict:
-        return soak(Order(store=store, minutes=MINUTES, seed=7, rate=1.0), tmp_path_factory.mktemp(store))
+        return soak(Order(store=store, minutes=MINUTES, seed=7, rate=1.0), homes[store])
 
     with ThreadPoolExecutor(len(stores)) as pool:
         return dict(zip(stores, pool.map(soaked, stores), strict=True))
