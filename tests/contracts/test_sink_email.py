@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import ArtifactLost, ClaimLost, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.sinks.email import Email, EmailSettings
 from webhook_svc.sinks.mail.letter import Writer
@@ -265,6 +265,28 @@ def test_a_memory_of_another_version_is_understood(make: Any, server: MailServer
     assert ["ann@acme.example", "cid@acme.example", "bob@acme.example"] == server.to()
 
 
+def test_a_lower_limit_counts_for_a_mail_that_nobody_has(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"end of data": ["552 too large"] * 3}
+    with pytest.raises(Permanent):
+        make().deliver(bundle().delivery(), progress)
+    assert [] == make(attach_limit=5).deliver(bundle().delivery(), progress).details["attached"]
+    assert [] == list(server.mail().iter_attachments())
+
+
+@pytest.mark.parametrize("answers", [["250 queued", "451 later", "451 later"], [DROP]], ids=["accepted", "in doubt"])
+def test_what_one_recipient_may_have_everybody_is_sent(
+    make: Any, server: MailServer, bundle: Any, progress: Any, answers: list[str]
+) -> None:
+    server.says = {"end of data": answers}
+    with pytest.raises(Retryable):
+        make().deliver(bundle().delivery(), progress)
+    make(attach_limit=5, now=NOW + 60).deliver(bundle().delivery(), progress)
+    assert {"ann@acme.example", "bob@acme.example", "cid@acme.example"} == set(server.to())
+    assert 1 == len({mail for _, mail in server.mails})
+
+
 # --- what is answered ---------------------------------------------------------------------------------------------
 
 
@@ -334,6 +356,7 @@ def test_a_line_that_breaks_after_the_message_is_a_repeat_in_doubt(
         ("end of data", "550 against our rules", Permanent),
         ("end of data", "554 a virus", Permanent),
         ("end of data", "552 too large", Permanent),
+        ("end of data", "500 Line too long", Unlikely),
         ("end of data", "452 disk full", Retryable),
     ],
 )
@@ -346,6 +369,15 @@ def test_the_answer_decides_the_fate(
     assert fate is type(caught.value)
     assert caught.value.__cause__ is None
     assert [] == [word for word in (PASSWORD, "aHVudGVy", "wrong") if word in str(caught.value)]
+
+
+@pytest.mark.parametrize("answer", ["421 busy", "550 not from there", "504 no"])
+def test_a_server_that_does_not_let_us_in_is_asked_again(
+    make: Any, server: MailServer, bundle: Any, progress: Any, answer: str
+) -> None:
+    server.says = {"EHLO": [answer], "HELO": [answer]}
+    with pytest.raises(Retryable, match=r"no conversation now \(\d{3}\)"):
+        make().deliver(bundle().delivery(), progress)
 
 
 def test_a_farewell_that_fails_spoils_nothing(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
@@ -404,6 +436,14 @@ def test_the_patience_after_a_mail_ends_with_its_answer(
     with pytest.raises(Retryable, match="broke off"):
         make(timeout=SLOWNESS / 2).deliver(bundle().delivery(), progress)
     assert ["ann@acme.example"] == server.to()
+
+
+def test_a_line_that_is_out_of_step_leaves_a_doubt(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:
+    server.says = {"end of data": ["500 Line too long"]}
+    with pytest.raises(Unlikely):
+        make().deliver(bundle().delivery(), progress)
+    assert [] == server.to()
+    assert 1 == make().deliver(bundle().delivery(), progress).details["repeats"]
 
 
 def test_lines_of_dots_arrive_as_they_were_written(make: Any, server: MailServer, bundle: Any, progress: Any) -> None:

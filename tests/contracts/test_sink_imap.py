@@ -369,6 +369,27 @@ def test_a_later_try_puts_the_same_bytes_there(make: Any, server: MailServer, bu
     assert '"21-Sep-2026 14:13:20 +0000"' in next(one for one in reversed(server.heard) if one.startswith("APPEND"))
 
 
+@pytest.mark.parametrize("answer", ["NO [TOOBIG] too large", "NO [OVERQUOTA] full", "NO because"])
+def test_a_lower_limit_counts_for_a_mail_that_is_not_there(
+    make: Any, server: MailServer, bundle: Any, progress: Any, answer: str
+) -> None:
+    server.says = {"end of APPEND": [answer]}
+    with pytest.raises((Retryable, Permanent)):
+        make().deliver(bundle().delivery(), progress)
+    assert [] == make(attach_limit=5).deliver(bundle().delivery(), progress).details["attached"]
+    assert [] == list(mail_in(server).iter_attachments())
+
+
+def test_a_mail_that_is_there_is_compared_as_it_was_put(
+    make: Any, server: MailServer, bundle: Any, progress: Any
+) -> None:
+    server.says = {"end of APPEND": [DROP]}
+    with pytest.raises(Retryable):
+        make(attach_limit=5).deliver(bundle().delivery(), progress)
+    assert make().deliver(bundle().delivery(), progress).found
+    assert 1 == len(server.mails)
+
+
 @pytest.mark.parametrize(
     ("announced", "attachments"), [("", 1), ("APPENDLIMIT", 1), ("APPENDLIMIT=90000", 1), ("APPENDLIMIT=30000", 0)]
 )

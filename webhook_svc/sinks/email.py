@@ -72,7 +72,8 @@ class _Memory:
     """What survives between tries. Recipients are named by a digest, so that a hundred fit.
 
     `sending` are those whose message may have been taken without our knowing; `repeats` counts what was sent again.
-    `date` and `attached` are those of the first try: everybody is sent the same message.
+    `date` is that of the first try, and `attached` that of the first message that anybody took, or may have: everybody
+    is sent the same one.
     """
 
     date: float
@@ -172,7 +173,7 @@ too large for a server that announces no size, or that the mailbox is full.
         if not waiting:
             return self._receipt(delivery, _remembered(state), found=True)
         with translated(), self._lines.talk() as talk:
-            memory = _remembered(state) if state else self._first(delivery, talk.limit)
+            memory = self._planned(delivery, state, talk.limit)
             this = _Round(delivery=delivery, progress=progress, memory=memory)
             letter = self._writer.write(delivery, date=memory.date, attached=memory.attached)
             message = self._seal.compose(letter, self._clock()) if self._seal else compose(letter)
@@ -201,10 +202,14 @@ too large for a server that announces no size, or that the mailbox is full.
         if code != 250:  # a refusal may leave the transaction open
             talk.reset()
 
-    def _first(self, delivery: Delivery, limit: int) -> _Memory:
+    def _planned(self, delivery: Delivery, state: Mapping[str, Any], limit: int) -> _Memory:
+        """By the settings as they are now, unless somebody has, or may have, what was planned before."""
+        memory = _remembered(state) if state else _Memory(date=self._clock(), attached=True)
+        if memory.accepted or memory.sending:
+            return memory
         grows = self._seal.grows if self._seal else GROWS
         most = int((limit - 20_000) / grows) if limit else None  # text and headers take a few KB
-        return _Memory(date=self._clock(), attached=self._writer.fits(delivery, most))
+        return replace(memory, attached=self._writer.fits(delivery, most))
 
     def _receipt(self, delivery: Delivery, memory: _Memory, *, found: bool) -> Receipt:
         details = {

@@ -78,9 +78,9 @@ script, `/` between its levels; servers that keep personal mailboxes below the i
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         with self._connected() as mailbox:
-            letter = self._letter(delivery, progress, mailbox)
             there = mailbox.open()
-            uids = mailbox.find(letter.message_id) if there else []
+            uids = mailbox.find(self._writer.message_id(delivery)) if there else []
+            letter = self._letter(delivery, progress, mailbox, found=bool(uids))
             if uids:
                 return self._receipt(mailbox, letter, min(uids), found=True)
             if not there:
@@ -102,14 +102,14 @@ script, `/` between its levels; servers that keep personal mailboxes below the i
     def _connected(self) -> AbstractContextManager[Mailbox]:
         return connected(self._server, self.settings.mailbox, self.settings.timeout, self.settings.ca_file)
 
-    def _letter(self, delivery: Delivery, progress: Progress, mailbox: Mailbox) -> Letter:
-        """The same on every try."""
+    def _letter(self, delivery: Delivery, progress: Progress, mailbox: Mailbox, *, found: bool) -> Letter:
+        """The same on every try, unless the settings of what is not there yet were changed in between."""
         state = progress.load()
-        if not state:
+        if not (state and found):
             most = mailbox.largest()
             # Text and headers take a few KB.
             fits = self._writer.fits(delivery, None if most is None else int((most - 20_000) / GROWS))
-            state = {"date": self._clock(), "attached": fits}
+            state = {"date": state.get("date", self._clock()), "attached": fits}
             progress.save(state)
         return self._writer.write(delivery, date=state["date"], attached=state["attached"])
 

@@ -136,6 +136,7 @@ def test_a_file_that_cannot_be_used_is_found_at_the_start(tmp_path: Path, name: 
         {"attach_limit": -1},
         {"to": (), "bcc": ()},
         {"reply_to": ("nobody",)},
+        {"from_": f"{'n' * 500} <bot@acme.example>"},
         {"headers": {"Subject": "x"}},
         {"headers": {"bcc": "x"}},
         {"headers": {"Content-Type": "x"}},
@@ -157,6 +158,14 @@ def test_filters_may_go_by_the_list_and_its_source() -> None:
     assert "<contracts.archive.acme.example>" == read(written())["List-Id"]
     assert "List-Id" not in read(written(list_id=""))
     assert "<a-b-c.acme.example>" == read(written(Bundle(title="a >\r\nb c"), list_id="{title}.{domain}"))["List-Id"]
+
+
+def test_no_line_is_longer_than_a_mail_server_takes() -> None:
+    long = "w" * 3000
+    bundle = Bundle(title=long, files={f"a/{long}.pdf": b"x"})
+    name = f"{'n' * 480} <bot@acme.example>"
+    mail = written(bundle, list_id="{title}.{domain}", headers={"X-Long": "{title}"}, from_=name, text=long, html=long)
+    assert 998 >= max(map(len, b"".join(compose(mail).chunks()).split(b"\r\n")))
 
 
 def test_no_machine_answers() -> None:

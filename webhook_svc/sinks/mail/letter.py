@@ -32,6 +32,10 @@ _OURS: Final = frozenset(
 )
 """Headers that are set by other settings, or by those who carry the mail; `content-…` and `resent-…` are too."""
 _LABEL: Final = re.compile(r"[^A-Za-z0-9.-]+")
+_LONGEST_ID: Final = 255
+"""Of a List-Id (RFC 2919, 4)."""
+_LONGEST_ADDRESS: Final = 500
+"""With its name, which is never folded: a line of a mail has 998 at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +160,7 @@ class Writer:
         yield "Auto-Submitted", "auto-generated"  # RFC 3834: no out-of-office note answers it
         known = {**values(delivery), "domain": self.sender.domain}
         if self.settings.list_id:
-            yield "List-Id", f"<{_LABEL.sub('-', filled(self._list_id, delivery, known))}>"
+            yield "List-Id", f"<{_LABEL.sub('-', filled(self._list_id, delivery, known))[:_LONGEST_ID]}>"
         for name, template in self._headers.items():
             yield name, one_line(filled(template, delivery, known))
 
@@ -171,7 +175,8 @@ def address(text: str) -> Address:
     """ValueError where it is no plain address, or a name and one."""
     (name, spec), *more = getaddresses([text]) or [("", "")]
     local, _, domain = spec.rpartition("@")
-    if more or not _ADDRESS.fullmatch(spec) or not local.isascii() or any(one in text for one in "\r\n\x00"):
+    unfit = len(text) > _LONGEST_ADDRESS or any(one in text for one in "\r\n\x00")
+    if more or unfit or not _ADDRESS.fullmatch(spec) or not local.isascii():
         raise ValueError(f"an e-mail address in ASCII, or Name <address>; found {text[:60]!r}")
     return Address(display_name=name, username=local, domain=domain.encode("idna").decode())
 

@@ -12,13 +12,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ...core.errors import Permanent, Retryable
+from ...core.errors import Permanent, Retryable, Unlikely
 from .mailserver import MailServer
 
 _SCAN: Final = 600.0
 """Seconds that a server may take over a whole message (RFC 5321, 4.5.3.2.6): whoever leaves earlier sends it twice."""
 _ALIVE: Final = 5.0
 """Seconds in which an idle line must answer."""
+_SYNTAX: Final = range(500, 505)
+"""What is said of a line that is no command (RFC 5321, 4.2.2). Of a whole message it is no verdict: the server takes
+its lines for commands, or answers one of them, and its answer to the message comes later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +80,10 @@ class _Idle:
     @property
     def ours(self) -> bool:
         return self.process == os.getpid()
+
+
+class _OutOfStep(smtplib.SMTPException):
+    """The server's answers are no longer those to what it was sent."""
 
 
 class Lines:
@@ -222,6 +229,8 @@ class Talk:
         smtp.sock.settimeout(self._lines.server.timeout)
         if code < 400 and code // 100 != 2:  # it may have been taken
             raise smtplib.SMTPServerDisconnected("no answer that can be understood")
+        if code in _SYNTAX:
+            raise _OutOfStep
         return 250 if code < 400 else code
 
     def reset(self) -> None:
@@ -244,7 +253,7 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
-    except smtplib.SMTPConnectError as error:
+    except (smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:
         raise Retryable(f"the mail server takes no conversation now ({error.smtp_code})") from None
     except smtplib.SMTPAuthenticationError as error:
         # Of a server that is overloaded this is often a 4xx; passwords are rotated, and then nothing is replayed.
@@ -253,6 +262,8 @@ def translated() -> Iterator[None]:
         fate = Permanent if error.smtp_code >= 500 else Retryable
         hint = ": it is too large; lower `attach_limit`" if error.smtp_code == 552 else ""
         raise fate(f"the mail server refused ({error.smtp_code}){hint}") from None
+    except _OutOfStep:
+        raise Unlikely("the mail server did not understand the message, or what it said to it") from None
     except smtplib.SMTPNotSupportedError:
         raise Permanent("the mail server offers no STARTTLS, or no login that we know") from None
     except smtplib.SMTPException as error:
