@@ -2,7 +2,9 @@
 
 import errno
 import os
+import resource
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,6 +160,41 @@ def test_the_names_are_on_disk_before_they_are_noted(
     before, after = acts[: acts.index("note")], acts[acts.index("note") :]
     assert [".part", "doc-1", "ours"] == [act for act in before if act in (".part", "doc-1", "ours")]
     assert "doc-1" in after
+
+
+def test_a_thousand_files_are_handed_over_by_a_process_that_may_hold_few_open(
+    inbox: Inbox, bundle: Any, progress: Any
+) -> None:
+    files = {f"inbox/{number}.pdf": b"%PDF" for number in range(1000)}
+    own, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, most))
+    try:
+        inbox.sink().deliver(bundle(files=files).delivery(), progress)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (own, most))
+    inbox.take()
+    assert 1000 == len(inbox.taken)
+    assert inbox.sink().deliver(bundle(files=files).delivery(), progress).found
+    assert [] == inbox.names()
+
+
+def test_what_several_tries_handed_over_is_remembered(
+    inbox: Inbox, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = NewFile.move
+    files = {f"inbox/{number}.pdf": b"%PDF" for number in range(5)}
+    for number in range(5):
+
+        def full(self: NewFile, final: str, number: int = number) -> None:
+            if int(os.path.basename(final)[0]) > number:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            move(self, final)
+
+        with monkeypatch.context() as patched, suppress(Retryable):
+            patched.setattr(NewFile, "move", full)
+            inbox.sink().deliver(bundle(files=files).delivery(), progress)
+        inbox.take()
+    assert list(files) == inbox.taken
 
 
 def test_other_bytes_under_the_name_are_a_conflict_and_nothing_is_left(

@@ -62,6 +62,12 @@ class NewFile:
         that did not."""
         os.fsync(self._handle)
 
+    def close(self) -> None:
+        """Nothing more is written: many files may wait for their names, and a process may hold few open."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
     def link(self, final: StrPath) -> None:
         """Named. FileExistsError where something stands there: never over it."""
         os.link(self.temp, final)
@@ -111,16 +117,16 @@ class Window:
 
 
 @contextmanager
-def new_file(folder: StrPath, mode: int = 0o600) -> Iterator[NewFile]:
-    """A file to write in that folder; its temporary name goes at the end."""
-    temp = os.path.join(folder, f".{random.getrandbits(64):016x}{_TEMP_SUFFIX}")
+def new_file(folder: StrPath, mode: int = 0o600, *, temp: str = "") -> Iterator[NewFile]:
+    """A file to write in that folder. Its temporary name (`temp`, where it is given) goes at the end."""
+    temp = os.path.join(folder, temp or f".{random.getrandbits(64):016x}{_TEMP_SUFFIX}")
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     file = NewFile(temp, handle)
     try:
         yield file
     finally:
         file.hash.close()
-        os.close(handle)
+        file.close()
         if not file.named:
             with suppress(FileNotFoundError):
                 os.unlink(temp)

@@ -108,7 +108,8 @@ After a crash a hidden file `.*.part` may be left over; it can be deleted.
             there = [had or (not made[file.folder] and _stands(file)) for had, file in zip(there, files, strict=True)]
             with ExitStack() as stack:
                 lacking = [(number, file) for number, file in enumerate(files) if not there[number]]
-                written = {number: (file, stack.enter_context(_written(file))) for number, file in lacking}
+                temp = handover.temp if handover else lambda _: ""
+                written = {number: (file, stack.enter_context(_written(file, temp(number)))) for number, file in lacking}
                 if handover and written:
                     _hand_over(handover, written, partial(_sync, tree, made), delivery.still_ours)
                 elif written:
@@ -198,14 +199,15 @@ def _sha256(path: str) -> str:
 
 
 @contextmanager
-def _written(file: _File) -> Iterator[NewFile]:
+def _written(file: _File, temp: str) -> Iterator[NewFile]:
     """Whole and on disk, under a temporary name."""
     folder, name = os.path.split(file.path)
-    with new_file(folder, mode=0o666) as new:
+    with new_file(folder, mode=0o666, temp=temp) as new:
         file.fill(new)
         if not new.holds(file.size, file.sha256):
             raise ArtifactLost(f"the copy we hold of {name} is not what was downloaded")
         new.sync()
+        new.close()
         yield new
 
 
@@ -260,7 +262,7 @@ def _hand_over(
     for new in waiting.values():
         new.named = True
     try:
-        handover.note({number: new.temp for number, new in waiting.items()})
+        handover.note(waiting)
     except (ClaimLost, Permanent):  # surely not noted; of everything else nobody knows
         for new in waiting.values():
             new.named = False

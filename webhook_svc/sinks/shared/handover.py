@@ -1,7 +1,8 @@
 """The memory of files that somebody takes away as soon as they have their name."""
 
 import os
-from collections.abc import Collection, Mapping
+import secrets
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from ...core.errors import Retryable
@@ -9,7 +10,8 @@ from ...core.ports import Progress
 
 
 class Handover:
-    """Kept in the delivery's progress: the temporary name under which each file stood, on disk, before it was renamed.
+    """Kept in the delivery's progress: which files, by their numbers in it, were about to get their name, and the token
+    that made up the temporary names under which they stood, on disk, before they were renamed.
 
     A rename takes the one name away as it gives the other. So what was noted and is gone had its name, whether it still
     stands there or not; what was noted and is there never had it. Hence a note is taken back before its file is.
@@ -21,33 +23,65 @@ class Handover:
         self._progress = progress
         self._root = root
         state = progress.load()
-        self._noted = dict(state.get("temporary", {}))
         self._inode = state.get("inode")
+        self._named = _numbers(state.get("named", "0"))
+        self._noted = _numbers(state.get("noted", "0"))
+        self._noted_token = state.get("token", "")
+        self._token = secrets.token_hex(8)
+
+    def temp(self, number: int) -> str:
+        """The temporary name of that file in this try; no other try has the same."""
+        return _temp(self._token, number)
 
     def named(self, number: int, folder: str) -> bool:
         """Did an earlier try give that file of the delivery its name? What it left of one that never had it goes."""
-        if str(number) not in self._noted:
+        if number not in self._named | self._noted:
             return False
         if self._inode not in (None, _inode(self._root)):
             raise Retryable(f"{self._root} is another folder than before: is its disk mounted?")
-        temp = os.path.join(folder, self._noted[str(number)])
-        if not os.path.lexists(temp):
+        temp = os.path.join(folder, _temp(self._noted_token, number))
+        if number in self._named or not os.path.lexists(temp):
+            self._named.add(number)
+            self._noted.discard(number)
             return True
         self.take_back([number])
         with suppress(FileNotFoundError):
             os.unlink(temp)
         return False
 
-    def note(self, temps: Mapping[int, str]) -> None:
-        self._keep({**self._noted, **{str(number): os.path.basename(temp) for number, temp in temps.items()}})
+    def note(self, numbers: Iterable[int]) -> None:
+        """All that was noted before has been asked for with `named`."""
+        self._noted_token, self._noted = self._token, set(numbers)
+        self._keep()
 
     def take_back(self, numbers: Collection[int]) -> None:
-        self._keep({key: temp for key, temp in self._noted.items() if int(key) not in numbers})
+        self._noted.difference_update(numbers)
+        self._keep()
 
-    def _keep(self, noted: dict[str, str]) -> None:
+    def _keep(self) -> None:
         self._inode = _inode(self._root)
-        self._progress.save({"temporary": noted, "inode": self._inode})
-        self._noted = noted
+        self._progress.save(
+            {
+                "token": self._noted_token,
+                "noted": _bits(self._noted),
+                "named": _bits(self._named),
+                "inode": self._inode,
+            }
+        )
+
+
+def _temp(token: str, number: int) -> str:
+    return f".{token}-{number}.part"
+
+
+def _bits(numbers: Iterable[int]) -> str:
+    """One bit each, in hexadecimal."""
+    return f"{sum(1 << number for number in numbers):x}"
+
+
+def _numbers(bits: str) -> set[int]:
+    whole = int(bits, 16)
+    return {number for number in range(whole.bit_length()) if whole >> number & 1}
 
 
 def _inode(folder: str) -> int:
