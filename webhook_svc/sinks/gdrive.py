@@ -21,6 +21,7 @@ from ..core.template import url_segment
 from ..core.types import Delivery, Receipt, at_path
 from .shared.answers import failure
 from .shared.bearer import Bearer
+from .shared.given_ids import GivenIds
 from .shared.service_account import ServiceAccount
 from .shared.sessions import Piece, pieces
 from .shared.things import Stored, Thing, receipt, things
@@ -83,9 +84,10 @@ the older one is used and the other stays empty.
         sent = list(things(delivery, str, manifest=self.settings.manifest))
         folders = {"": self.settings.folder_id}
         stored = []
+        ids = GivenIds(progress, len(sent), self._generate)
         for number, thing in enumerate(sent):
-            ids = _Ids(progress, number, len(sent), self._generate)
-            stored.append(self._store(thing, self._folder(thing.folder, folders), ids, delivery.still_ours))
+            parent = self._folder(thing.folder, folders)
+            stored.append(self._store(thing, parent, ids, number, delivery.still_ours))
         return receipt(f"gdrive:{sent[0].path}", sent, stored)
 
     def check(self) -> str:
@@ -101,10 +103,12 @@ the older one is used and the other stays empty.
 
     # --- one file ---
 
-    def _store(self, thing: Thing, parent: str, ids: "_Ids", still_ours: Callable[[], None]) -> Stored:
+    def _store(
+        self, thing: Thing, parent: str, ids: GivenIds, number: int, still_ours: Callable[[], None]
+    ) -> Stored:
         there, found, note = self._oldest(parent, thing.name), True, ""
         if there is None:
-            own = ids.own()
+            own = ids.own(number)
             created = self._send(thing, parent, own, still_ours)
             there = self._oldest(parent, thing.name) or self._own(own, ids, created)
             found = not created or there["id"] != own
@@ -118,7 +122,7 @@ the older one is used and the other stays empty.
         answer = self._ask("PATCH", f"files/{url_segment(own)}", query, {"trashed": True})
         return "" if answer.ok else "a second copy of ours stands beside it"
 
-    def _own(self, own: str, ids: "_Ids", created: bool) -> Mapping[str, Any]:
+    def _own(self, own: str, ids: GivenIds, created: bool) -> Mapping[str, Any]:
         """The file of that id, where lists do not show it yet. Where it was thrown away another id is taken later."""
         query = {"fields": _FIELDS, "supportsAllDrives": "true"}
         answer = self._ask("GET", f"files/{url_segment(own)}", query)
@@ -234,27 +238,6 @@ the older one is used and the other stays empty.
     def _log_in(self) -> Token:
         acting_for = {"sub": self.settings.subject} if self.settings.subject else {}
         return self._account.log_in(self.http, self.settings.scope, self._clock(), **acting_for)
-
-
-class _Ids:
-    """The ids that a delivery's files were given, made at the first need and kept in its progress."""
-
-    def __init__(self, progress: Progress, number: int, count: int, generate: Callable[[int], list[str]]) -> None:
-        self._progress = progress
-        self._number = number
-        self._count = count
-        self._generate = generate
-
-    def own(self) -> str:
-        """That of the file with this number."""
-        ids = self._progress.load().get("ids")
-        if not isinstance(ids, list) or len(ids) != self._count:
-            ids = self._generate(self._count)
-            self._progress.save({"ids": ids})
-        return str(ids[self._number])
-
-    def forget(self) -> None:
-        self._progress.save({})
 
 
 def _file(found: Any) -> Mapping[str, Any]:
