@@ -3,13 +3,14 @@
 import hashlib
 from contextlib import suppress
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tests.guard import secret
 from webhook_svc.core.errors import Conflict, NotReady, Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.sinks.paperless import PaperlessSettings
+from webhook_svc.sinks.paperless import PaperlessSettings, _Memory
 
 from .rigs.front import Fault
 from .rigs.paperless import PaperlessRig
@@ -141,15 +142,42 @@ def test_a_task_that_paperless_forgot_is_begun_anew(rig: PaperlessRig, bundle: A
     assert {"deed.pdf": DEED} == rig.visible()
 
 
-def test_each_file_has_a_task_of_its_own(rig: PaperlessRig, bundle: Any, progress: Any) -> None:
+def test_each_file_has_a_task_of_its_own_and_all_are_waited_for_together(
+    rig: PaperlessRig, bundle: Any, progress: Any
+) -> None:
     sent = bundle(files={"a/one.pdf": b"%PDF-1.7 one", "a/two.pdf": b"%PDF-1.7 two"})
     rig.archive.looks = 1
-    for _ in range(2):
-        with pytest.raises(NotReady):
-            deliver(rig, sent, progress)
+    with pytest.raises(NotReady):
+        deliver(rig, sent, progress)
+    assert 2 == len(rig.archive.tasks)
     receipt = deliver(rig, sent, progress)
     assert [11, 12] == receipt.details["documents"]
     assert 2 == len(rig.archive.tasks)
+
+
+@pytest.mark.parametrize("looks", [0, 1])
+def test_of_many_files_few_are_sent_and_remembered_at_once(
+    rig: PaperlessRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    monkeypatch.setattr("webhook_svc.sinks.paperless._AT_ONCE", 2)
+    sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(8)})
+    rig.archive.looks = looks
+    for _ in range(4 * looks):
+        with pytest.raises(NotReady):
+            deliver(rig, sent, progress)
+        assert 4 >= len(progress.load()["tasks"])
+    assert 8 == len(deliver(rig, sent, progress).details["documents"])
+    assert 8 == len(rig.archive.tasks)
+    assert 4 >= len(progress.load()["tasks"])
+    assert set(rig.expected(sent)) == set(rig.visible())
+
+
+def test_a_hundred_tasks_fit_into_the_memory_of_a_delivery(progress: Any) -> None:
+    """Fifty that paperless works on, and fifty that ended well."""
+    memory = _Memory(progress)
+    memory.tasks = {f"{number:016}": str(uuid4()) for number in range(100)}
+    memory.unsure = {f"{number:016}": 1_790_000_000.123456 for number in range(10)}
+    memory.keep()
 
 
 # --- duplicates and conflicts -------------------------------------------------------------------------------------

@@ -36,6 +36,22 @@ def test_all_files_are_shared_at_once_under_one_text(rig: SlackRig, bundle: Any,
     assert (2, f"Slack channel {CHANNEL}") == (len(receipt.details["ids"]), receipt.location)
 
 
+def test_of_many_files_some_are_remembered_looked_for_and_told_of(
+    rig: SlackRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webhook_svc.sinks.slack._REMEMBERED", 2)
+    sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(4)})
+    rig.front.meet(Fault(passes=True), at=8)
+    with pytest.raises(Retryable):
+        rig.sink.deliver(sent.delivery(), progress)
+    assert 2 == len(progress.load()["begun"]["ids"])
+    rig.front.forget()
+    first = rig.again().deliver(sent.delivery(), progress)
+    assert ["/api/files.info"] * 2 == [target for _, target in rig.front.seen]
+    assert first.details == rig.again().deliver(sent.delivery(), progress).details
+    assert rig.expected(sent) == rig.visible()
+
+
 def test_a_file_of_more_than_1_gib_is_refused_before_anything_is_begun(
     rig: SlackRig, bundle: Any, progress: Any
 ) -> None:

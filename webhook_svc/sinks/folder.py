@@ -109,7 +109,9 @@ After a crash a hidden file `.*.part` may be left over; it can be deleted.
             with ExitStack() as stack:
                 lacking = [(number, file) for number, file in enumerate(files) if not there[number]]
                 temp = handover.temp if handover else lambda _: ""
-                written = {number: (file, stack.enter_context(_written(file, temp(number)))) for number, file in lacking}
+                written = {
+                    number: (file, stack.enter_context(_written(file, temp(number)))) for number, file in lacking
+                }
                 if handover and written:
                     _hand_over(handover, written, partial(_sync, tree, made), delivery.still_ours)
                 elif written:

@@ -103,9 +103,7 @@ the older one is used and the other stays empty.
 
     # --- one file ---
 
-    def _store(
-        self, thing: Thing, parent: str, ids: GivenIds, number: int, still_ours: Callable[[], None]
-    ) -> Stored:
+    def _store(self, thing: Thing, parent: str, ids: GivenIds, number: int, still_ours: Callable[[], None]) -> Stored:
         there, found, note = self._oldest(parent, thing.name), True, ""
         if there is None:
             own = ids.own(number)

@@ -25,6 +25,8 @@ from .shared.wording import FIELDS, filled, judge, one_line, values
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _FIELDS: Final = (*FIELDS, "filename", "part")
 _LONGEST_TITLE: Final = 127
+_AT_ONCE: Final = 50
+"""Files that paperless works on, and tasks that are remembered although they ended well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,14 @@ class _Memory:
         self.tasks: dict[str, str] = dict(state.get("tasks", {}))
         self.unsure: dict[str, float] = dict(state.get("unsure", {}))
         self.repeats: int = state.get("repeats", 0)
+        self.open = 0
+        """Tasks that had not ended when they were asked for in this try."""
+
+    def read_back(self, key: str) -> None:
+        """Its document can be found by its checksum: of many files that is enough."""
+        self.unsure.pop(key, None)
+        if len(self.tasks) > _AT_ONCE:
+            self.tasks.pop(key, None)
 
     def keep(self) -> None:
         self._progress.save({"tasks": self.tasks, "unsure": self.unsure, "repeats": self.repeats})
@@ -100,7 +110,8 @@ or deleted. A refusal (401, 403) is tried again like an outage.
 **Retry:** paperless 3 takes the same bytes twice. So their checksum is looked up first, and what is found counts as
 done; the number of the task that takes a document in is remembered, and asked for on the next try instead of sending
 it again. Where the answer to an upload was lost, the next one waits for `patience` seconds and looks again. The receipt
-counts uploads that came after such a one (`repeats`). While paperless is at work (OCR), no try is used up.
+counts uploads that came after such a one (`repeats`). While paperless is at work (OCR), no try is used up; it is given
+up to fifty files of a delivery at once.
 
 A delivery is held for a person's decision where paperless keeps other bytes than were sent, because a script before
 consumption changed them or a barcode split them, and where it refuses them as a duplicate (before version 3
@@ -120,7 +131,10 @@ a workflow takes our user's right to see a new document away, the word of its ta
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         memory = _Memory(progress)
-        kept = [self._store(delivery, placed.part, memory) for placed in delivery.files]
+        stored = [self._store(delivery, placed.part, memory) for placed in delivery.files]
+        kept = [one for one in stored if one is not None]
+        if len(kept) < len(stored):
+            raise NotReady("paperless is still taking it in")
         details = {
             "documents": [one.id for one in kept],
             "sha256": [placed.part.sha256 for placed in delivery.files],
@@ -142,11 +156,15 @@ a workflow takes our user's right to see a new document away, the word of its ta
 
     # --- one file ---
 
-    def _store(self, delivery: Delivery, part: Part, memory: _Memory) -> _Kept:
+    def _store(self, delivery: Delivery, part: Part, memory: _Memory) -> _Kept | None:
+        """None while paperless is at work on it, or on enough others."""
+        key = part.sha256[:16]
+        if memory.open >= _AT_ONCE:
+            return None
         checksum, there = self._look(delivery, part)
         if there is not None:
+            memory.read_back(key)
             return _Kept(id=there, found=True, proof=self.proof)
-        key = part.sha256[:16]
         if key not in memory.tasks:
             self._wait_for_lost(key, memory)
             memory.tasks[key] = self._post(delivery, part, key, memory)
@@ -209,12 +227,16 @@ a workflow takes our user's right to see a new document away, the word of its ta
         content = Upload(open=partial(delivery.open, part), size=part.size)
         yield Entry(name="document", content=content, filename=part.name, content_type=media_type)
 
-    def _taken_in(self, part: Part, checksum: str, key: str, memory: _Memory) -> _Kept:
+    def _taken_in(self, part: Part, checksum: str, key: str, memory: _Memory) -> _Kept | None:
         task = self._api.task(memory.tasks[key])
         if task.known and not task.ended:
-            raise NotReady("paperless is still taking it in")
+            memory.open += 1
+            return None
         if task.succeeded:
-            return self._kept(part, checksum, task.document)
+            kept = self._kept(part, checksum, task.document)
+            if kept.proof == self.proof:
+                memory.read_back(key)
+            return kept
         if task.duplicate:
             return self._duplicate(part, checksum, task.document)
         del memory.tasks[key]

@@ -30,6 +30,8 @@ _MAY_PASS: Final = _UNSURE | {
 }
 """Credentials are renewed, scopes granted, bots invited, outages end."""
 _UNSEEN: Final = ("file_not_found", "file_deleted", "missing_scope")
+_REMEMBERED: Final = 50
+"""Of many files that are shared at once so many ids are kept, looked for and told of: all are shared, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +74,10 @@ Where an answer was lost, files are looked for by their id first, and sent again
 is sent again, for to be told twice is better than never. The receipt counts it (`repeats`). Uploads that were not
 completed are thrown away by Slack.
 
-**Limits:** 1 GiB a file, and no empty ones; a text ends after 4000 characters. `check` sends a notice without words,
-which Slack refuses: so it tells a hook that works from one that is gone. Of a token it tests that Slack knows it; its
-scopes and the bot's place in the channel show with the first delivery.
+**Limits:** 1 GiB a file, and no empty ones; a text ends after 4000 characters. The receipt names the ids of the first
+fifty files. `check` sends a notice without words, which Slack refuses: so it tells a hook that works from one that is
+gone. Of a token it tests that Slack knows it; its scopes and the bot's place in the channel show with the first
+delivery.
 """
 
     def hosts(self) -> frozenset[str]:
@@ -123,7 +126,8 @@ scopes and the bot's place in the channel show with the first delivery.
         if any(placed.part.size > _LARGEST for placed in delivery.files):
             raise Permanent("Slack takes files of 1 GiB at most; a notice has no limit")
         ids = [self._upload(delivery, placed.part) for placed in delivery.files]
-        once.begin(ids=ids)
+        kept = ids[:_REMEMBERED]
+        once.begin(ids=kept)
         titles = [placed.part.name for placed in delivery.files]
         body = {
             "files": [{"id": one, "title": title} for one, title in zip(ids, titles, strict=True)],
@@ -134,7 +138,7 @@ scopes and the bot's place in the channel show with the first delivery.
         if _said(answer, "ok") is not True and not _is_unsure(answer):
             once.refused()
         _good("sharing the files", answer)
-        return {"ids": ids}
+        return {"ids": kept}
 
     def _upload(self, delivery: Delivery, part: Part) -> str:
         """Nobody sees it until it is shared."""
