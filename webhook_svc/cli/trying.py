@@ -15,6 +15,7 @@ from ..core.ports import Scheme
 from ..core.rawhttp import length_note, parse_request
 from ..core.tomltext import table_text
 from ..core.types import RawRequest
+from .explaining import told
 from .frame import as_json, fail, opened
 from .printing import echo_json, iso, plain
 
@@ -142,9 +143,11 @@ def _stay(play: "Play", serve: bool) -> None:
 @click.option("--at", type=float, metavar="UNIX", help="The time of arrival; default: now, or when it was refused.")
 @as_json
 def verify(source: str, request_file: BinaryIO | None, refused: str | None, at: float | None, as_json: bool) -> None:
-    """Judge a saved callback.
+    """Judge a saved callback, and explain.
 
-    Would it be accepted, and what does it say? Nothing is kept, and only this source's values are needed.
+    Would it be accepted, and what does it say? Which places were looked at, what was found there, how far is the clock
+    off, which secret gives the signature, or would give it but for a likely mistake? No secret, body or signature is
+    shown. Nothing is kept, and only this source's values are needed.
 
     REQUEST-FILE is a raw HTTP request: request line, headers, an empty line, and the body byte for byte; `-` reads
     standard input. Exit code 0 if it is accepted, 1 if it is refused.
@@ -166,12 +169,13 @@ def verify(source: str, request_file: BinaryIO | None, refused: str | None, at: 
     else:
         request, arrived, notes = _from_store(refused, source, made.parties.sources[source].scheme)
     moment = next(known for known in (at, arrived, time.time()) if known is not None)
-    verdict = made.dry_run(source, request, moment)
+    verdict, explanation = made.dry_run(source, request, moment), made.explained(source, request, moment)
     notes += [note for note in (length_note(request),) if note]
     if as_json:
-        echo_json({"verdict": verdict, "at": moment, "notes": notes})
+        echo_json({"verdict": verdict, "explanation": explanation, "at": moment, "notes": notes})
     else:
-        click.echo("\n".join(plain(line) for line in (*_told(verdict, moment), *(f"note: {note}" for note in notes))))
+        lines = (*_told(verdict, moment), *told(explanation), *(f"note: {note}" for note in notes))
+        click.echo("\n".join(map(plain, lines)))
     if not verdict.accepted:
         click.get_current_context().exit(1)
 
@@ -194,6 +198,10 @@ def _from_store(refused_id: str, source: str, scheme: Scheme) -> tuple[RawReques
     if scheme.mask(kept.request) != kept.request:
         notes.append(
             "it was kept with fingerprints in the place of secrets: what was sent there cannot be judged again"
+        )
+    if kept.request.path.removeprefix(f"/hooks/{kept.source}").strip("/"):
+        notes.append(
+            "it was kept with a fingerprint in the place of the token in its URL: no signature over that holds"
         )
     return kept.request, kept.at, notes
 

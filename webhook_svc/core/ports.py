@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar
+from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from .explanation import Explanation
 from .outgoing import AlsoRound, Answer, Call, Inline, Lacking, Listed, Login, More, Request, Save, Token, Warn
 from .settings import hosts_in
 from .types import (
@@ -46,6 +47,14 @@ class Scheme(Protocol):
 
     def mask(self, request: RawRequest) -> RawRequest:
         """The request with every value that served as a secret replaced by its fingerprint."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A scheme that can say what it saw. Of one that cannot, the reason of its refusal is all there is to tell."""
+
+    def explain(self, request: RawRequest, now: float) -> tuple[Explanation, ...]:
+        """One for each way in which a callback may prove itself here. Pure; raises nothing for bad input."""
 
 
 class Provider(ABC):

@@ -2,6 +2,8 @@
 
 from ..core.asking import Destination, Verdict
 from ..core.errors import Ignored, Permanent, Refused
+from ..core.explanation import Explanation
+from ..core.ports import Explains
 from ..core.types import DocumentRef, Meaning, RawRequest, SourceEvent
 from .ingest import judge
 from .parties import Parties, Source
@@ -29,6 +31,13 @@ def dry_run(source: Source, request: RawRequest, now: float, max_body: int) -> V
         ignored=ignored,
         events=events,
     )
+
+
+def explained(source: Source, request: RawRequest, now: float) -> tuple[Explanation, ...]:
+    """What the source's scheme saw; nothing for a handshake, or where the scheme cannot tell."""
+    if source.provider.challenge(request) is not None or not isinstance(source.scheme, Explains):
+        return ()
+    return source.scheme.explain(request, now)
 
 
 def _understood(source: Source, request: RawRequest) -> tuple[str, str, tuple[SourceEvent, ...]]:

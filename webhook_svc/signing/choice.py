@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from ..core.errors import NotGenuine
-from ..core.ports import Scheme
+from ..core.explanation import Explanation
+from ..core.ports import Explains, Scheme
 from ..core.types import RawRequest
 from .verify import Verifier, VerifySettings
 
@@ -27,6 +28,10 @@ class AnyOf:
                 refusals.append(refusal)
         raise next((one for one in refusals if one.reason != "no_signature"), refusals[0])
 
+    def explain(self, request: RawRequest, now: float) -> tuple[Explanation, ...]:
+        able = [scheme for scheme in self.schemes if isinstance(scheme, Explains)]
+        return tuple(one for scheme in able for one in scheme.explain(request, now))
+
     def mask(self, request: RawRequest) -> RawRequest:
         """What any of them masks; nothing is masked twice, for the fingerprint is to be compared."""
         masked = [one for scheme in self.schemes if (one := scheme.mask(request)) is not request]
@@ -49,6 +54,9 @@ class Nobody:
 
     def verify(self, request: RawRequest, now: float) -> str:  # noqa: ARG002  nothing is looked at
         raise NotGenuine("no_secret", "this source has no secret, so it takes no callbacks")
+
+    def explain(self, request: RawRequest, now: float) -> tuple[Explanation, ...]:  # noqa: ARG002  as above
+        return (Explanation(scheme="no secret", reason="no_secret", notes=("this source takes no callbacks",)),)
 
     def mask(self, request: RawRequest) -> RawRequest:
         return Verifier(VerifySettings(alg="none"), ()).mask(request)

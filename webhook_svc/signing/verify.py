@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from ..core.errors import NotGenuine
+from ..core.explanation import Explanation
 from ..core.ids import fingerprint
 from ..core.masks import mask_value, without
 from ..core.settings import Secret, setting
@@ -90,8 +91,9 @@ class Verifier:
 
     def __init__(self, settings: VerifySettings, secrets: Sequence[Secret], public_url: str = "") -> None:
         self._settings = settings
+        self._secrets = tuple(secrets)
+        self._public_url = public_url
         self._checks = _checks(settings, secrets)
-        self._sent = tuple(secrets) if settings.alg == "equal" else ()
         if not self.signs:
             return
         self._place = Place.parse(settings.signature)
@@ -119,6 +121,13 @@ class Verifier:
             raise NotGenuine("bad_signature", "no secret gives this signature")
         return held[0]
 
+    def explain(self, request: RawRequest, now: float) -> tuple[Explanation, ...]:
+        """What it sees in the callback, for a person: see `core.ports.Explains`."""
+        # Imported here: only a person at a command line asks.
+        from .explain import explained
+
+        return (explained(self._settings, self._secrets, self._public_url, request, now),)
+
     def mask(self, request: RawRequest) -> RawRequest:
         """The request with credentials, and what was sent as the secret itself, replaced by fingerprints; the request
         itself where it holds neither."""
@@ -129,7 +138,7 @@ class Verifier:
         if self._settings.alg == "equal" and self._place.kind == "json":
             request = replace(request, body=self._masked_body(request))
         headers = tuple((name, self._masked_header(name, text)) for name, text in request.headers)
-        return without(replace(request, headers=headers), self._sent)
+        return without(replace(request, headers=headers), self._secrets if self._settings.alg == "equal" else ())
 
     def _candidates(self, reading: Reading) -> list[bytes]:
         texts = [part for text in reading.texts(self._place) for part in self._parts(text) if part]

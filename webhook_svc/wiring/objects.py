@@ -12,12 +12,13 @@ from typing import Any
 
 from ..core.asking import Destination, Verdict
 from ..core.errors import ConfigError, Problem
+from ..core.explanation import Explanation
 from ..core.ports import Vault
 from ..core.sections import Config
 from ..core.types import RawRequest
 from ..download.fetch import Fetcher
 from ..pipeline.backfill import Backfiller
-from ..pipeline.dryrun import destinations, dry_run
+from ..pipeline.dryrun import destinations, dry_run, explained
 from ..pipeline.ingest import Ingest, IngestLimits
 from ..pipeline.parties import Parties
 from ..pipeline.reconcile import Reconcile
@@ -77,6 +78,10 @@ class Service:
     def dry_run(self, source: str, request: RawRequest, now: float) -> Verdict:
         """What would become of this callback; nothing is kept."""
         return dry_run(self.parties.sources[source], request, now, self.config.service.max_body)
+
+    def explained(self, source: str, request: RawRequest, now: float) -> tuple[Explanation, ...]:
+        """What the source's scheme saw in this callback."""
+        return explained(self.parties.sources[source], request, now)
 
     def listed(self) -> list[str]:
         """The sources whose provider has a list of completed signings."""

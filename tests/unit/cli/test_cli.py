@@ -255,6 +255,45 @@ def test_verify_says_why_a_callback_is_refused(world: Any, tmp_path: Path) -> No
     assert "refused, the sender hears 401: no secret gives this signature (bad_signature)" in result.stdout
 
 
+def test_verify_explains_what_was_looked_at_and_which_mistake_would_make_it_fit(world: Any) -> None:
+    result = world.run("verify", "contracts", "-", input=raw(world.callback("doc-1")) + b"\n")
+    shown = result.stdout
+    assert "looked at header:X-Firma-Signature for the signature: it is there, " in shown
+    assert "found 1 signature: 64 characters, hex, 32 bytes" in shown
+    assert "before the time it is judged at; 300 s are allowed" in shown
+    assert f"secret {fingerprint(SECRET)} would fit with: the body without the line break at its end" in shown
+    assert "the body was changed on the way" in shown
+
+
+def test_verify_names_the_headers_that_resemble_the_one_that_is_missing(world: Any) -> None:
+    request = b"POST / HTTP/1.1\nX-Firma-Signatur: v1=\n\n{}"
+    shown = world.run("verify", "contracts", "-", input=request).stdout
+    assert (
+        "looked at header:X-Firma-Signature for the signature: it is missing; there is header:x-firma-signatur" in shown
+    )
+
+
+def test_verify_explains_an_accepted_callback_by_the_scheme_that_holds(world: Any) -> None:
+    shown = world.run("verify", "contracts", "-", input=raw(world.callback("doc-1"))).stdout
+    assert f"secret {fingerprint(SECRET)} fits" in shown
+    assert "it is missing" not in shown
+
+
+def test_verify_gives_the_explanation_to_machines_too(world: Any) -> None:
+    result = world.run("verify", "contracts", "-", "--json", input=raw(world.callback("doc-1")) + b"\n")
+    told = json.loads(result.stdout)["explanation"]
+    assert [fingerprint(SECRET)] == [one["match"]["secret"] for one in told if one["match"]]
+    assert {"scheme", "reason", "places", "candidates", "time", "secrets", "match", "tried"} <= set(told[0])
+
+
+def test_verify_shows_neither_the_secret_nor_the_body_nor_a_signature(world: Any) -> None:
+    callback = world.callback("doc-1", title="Confidential")
+    sent = dict(callback.headers)["x-firma-signature"].partition("v1=")[2]
+    for words in ((), ("--json",)):
+        shown = world.run("verify", "contracts", "-", *words, input=raw(callback) + b" ").stdout
+        assert [] == [word for word in (SECRET, "Confidential", sent[:16]) if word in shown]
+
+
 def test_verify_judges_at_the_time_it_is_given(world: Any) -> None:
     result = world.run("verify", "contracts", "-", "--at", "0", input=raw(world.callback("doc-1")))
     assert 1 == result.exit_code

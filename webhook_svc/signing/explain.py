@@ -1,0 +1,181 @@
+"""What a declared scheme sees in a callback, and why it refuses it: facts for a person, never what it computed."""
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Final
+
+from ..core.errors import NotGenuine
+from ..core.explanation import Candidate, Explanation, LookedAt, Match, TimeSeen
+from ..core.ids import fingerprint
+from ..core.settings import Secret
+from ..core.types import RawRequest, at_path
+from .message import Message
+from .mistakes import Attempt, find
+from .reading import LONGEST, Place, Reading, pattern, query_items, taken
+from .sent import compare
+from .trial import SIZES, spellings
+from .verify import MOST_CANDIDATES, Verifier, VerifySettings
+
+_LONGEST_NAME: Final = 100
+_MOST_ALIKE: Final = 5
+_TELLING: Final = ("sign", "hmac", "hash", "digest", "token", "secret", "authorization")
+"""What names hold that prove something."""
+
+
+def explained(
+    settings: VerifySettings, secrets: Sequence[Secret], public_url: str, request: RawRequest, now: float
+) -> Explanation:
+    """The facts, and the likely mistake where no secret gives the signature. Never raises for bad input."""
+    if settings.alg == "none":
+        return Explanation(scheme='alg = "none"', notes=("nothing is signed: everybody is believed",))
+    reading = Reading(request, settings.body_view)
+    texts = _texts(settings, reading)
+    match, tried = _match(settings, secrets, public_url, request, texts)
+    return Explanation(
+        scheme=_scheme(settings),
+        reason=_reason(Verifier(settings, secrets, public_url), request, now),
+        places=tuple(_places(settings, reading)),
+        candidates=tuple(_candidate(settings, text) for text in texts[:MOST_CANDIDATES]),
+        length=SIZES.get(settings.alg),
+        time=_time(settings, reading, now),
+        secrets=tuple(fingerprint(secret.reveal()) for secret in secrets),
+        match=match,
+        tried=tried,
+    )
+
+
+def _scheme(settings: VerifySettings) -> str:
+    if settings.alg == "equal":
+        return "the secret itself is sent"
+    return f"{settings.alg} over {settings.message}, the key as {settings.key}, written as {settings.encoding}"
+
+
+def _reason(verifier: Verifier, request: RawRequest, now: float) -> str:
+    try:
+        verifier.verify(request, now)
+    except NotGenuine as refusal:
+        return refusal.reason
+    return ""
+
+
+def _match(
+    settings: VerifySettings, secrets: Sequence[Secret], public_url: str, request: RawRequest, texts: Sequence[str]
+) -> tuple[Match | None, int]:
+    some = tuple(texts[:MOST_CANDIDATES])
+    if settings.alg == "equal":
+        codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
+        return compare(secrets, [text.encode(codec, "replace") for text in some]), len(secrets) * len(some)
+    return find(Attempt(settings=settings, secrets=tuple(secrets), public_url=public_url, request=request, texts=some))
+
+
+# --- places -------------------------------------------------------------------------------------------------------
+
+
+def _places(settings: VerifySettings, reading: Reading) -> Iterator[LookedAt]:
+    yield _looked_at(reading, settings.signature, "the signature")
+    if settings.alg == "equal":
+        return
+    message = Message.parse(settings.message, settings.vars)
+    for field in dict.fromkeys(message.template.fields):
+        if field.detail:
+            yield _looked_at(reading, f"{field.name}:{field.detail}", f"{field}, which is signed")
+        elif field.name in settings.vars:
+            yield _looked_at(reading, settings.vars[field.name].partition(" ~ ")[0], f"{field}, which is signed")
+
+
+def _looked_at(reading: Reading, text: str, role: str) -> LookedAt:
+    place = Place.parse(text.strip())
+    found = _values(place, reading)
+    alike = () if found else tuple(_alike(place, reading))
+    return LookedAt(place=text, role=role, values=len(found), longest=max(map(len, found), default=0), alike=alike)
+
+
+def _values(place: Place, reading: Reading) -> list[str]:
+    """All that stands there, however long or often."""
+    request = reading.request
+    if place.kind == "header":
+        return [value for name, value in request.headers if place.is_header(name)]
+    if place.kind == "query":
+        return [value for name, value, _ in query_items(request.query) if name == place.name]
+    try:
+        value = reading.scalar(place.name)
+    except NotGenuine:
+        return []
+    return [] if value is None else [value]
+
+
+def _alike(place: Place, reading: Reading) -> Iterator[str]:
+    """Names that are there, as `header:x-name`: first those that are spelt alike, then those that tell of a proof."""
+    wanted, names = _names(place, reading)
+    close = get_close_matches(wanted, names, n=_MOST_ALIKE, cutoff=0.75)
+    telling = [name for name in names if any(word in name.lower() for word in _TELLING)]
+    for name in list(dict.fromkeys([*close, *telling]))[:_MOST_ALIKE]:
+        yield f"{place.kind}:{name}"
+
+
+def _names(place: Place, reading: Reading) -> tuple[str, list[str]]:
+    """The name that is missing, and those that stand beside where it should be."""
+    request = reading.request
+    names: list[str] = [name for name, _ in request.headers]
+    wanted = place.name
+    if place.kind == "query":
+        names = [name for name, _, _ in query_items(request.query)]
+    elif place.kind == "json":
+        above, wanted = _parted(place.name)
+        names = _keys_at(reading, above)
+    short = [name for name in names if 0 < len(name) <= _LONGEST_NAME]
+    return wanted[:_LONGEST_NAME], list(dict.fromkeys(short))[:1000]
+
+
+def _parted(path: str) -> tuple[str, str]:
+    """`/a/b` as `/a` and `b`, `a.b` as `a` and `b`."""
+    above, _, last = path.rpartition("/" if path.startswith("/") else ".")
+    return above, last
+
+
+def _keys_at(reading: Reading, path: str) -> list[str]:
+    try:
+        value = at_path(reading.document, path) if path else reading.document
+    except NotGenuine:
+        return []
+    return list(value) if isinstance(value, dict) else []
+
+
+# --- candidates and time ------------------------------------------------------------------------------------------
+
+
+def _texts(settings: VerifySettings, reading: Reading) -> list[str]:
+    """What could be a signature, as the pattern takes it out; each once."""
+    values = [value for value in _values(Place.parse(settings.signature), reading) if len(value) <= LONGEST]
+    if not settings.pattern:
+        return [value for value in dict.fromkeys(values) if value]
+    wanted = pattern(settings.pattern)
+    parts = (taken(match) for value in values[:MOST_CANDIDATES] for match in wanted.finditer(value))
+    return [part for part in dict.fromkeys(parts) if part]
+
+
+def _candidate(settings: VerifySettings, text: str) -> Candidate:
+    if settings.alg == "equal":
+        return Candidate(characters=len(text), decodable=True)
+    found = list(spellings(text))
+    wanted = [(name, raw) for name, raw in found if name in settings.encoding.split("|")]
+    if not found:
+        return Candidate(characters=len(text))
+    name, raw = (wanted or found)[0]
+    return Candidate(characters=len(text), encoding=name, bytes=len(raw), decodable=bool(wanted))
+
+
+def _time(settings: VerifySettings, reading: Reading, now: float) -> TimeSeen | None:
+    """How far the time that is signed is from now; None where none is signed, or it is missing."""
+    message = None if settings.alg == "equal" else Message.parse(settings.message, settings.vars)
+    if message is None or not message.uses("ts"):
+        return None
+    try:
+        text = message.variables["ts"].raw(reading)
+    except NotGenuine:
+        return None
+    if not text.isdigit() or len(text) > 14:
+        return TimeSeen(ahead=None, tolerance=settings.tolerance)
+    if len(text) > 12:
+        return TimeSeen(ahead=int(text) / 1000 - now, tolerance=settings.tolerance, milliseconds=True)
+    return TimeSeen(ahead=int(text) - now, tolerance=settings.tolerance)
