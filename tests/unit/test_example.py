@@ -34,6 +34,7 @@ FAKE = {
     "GCS_KEY": service_account_key(),
     "GDRIVE_KEY": service_account_key(),
     "IMAP_URL": "imaps://user:password@mail.example",
+    "PLATFORM_PUBLIC_KEY": "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=",
     "SFTP_PRIVATE_KEY": a_private_key(),
     "SMTP_URL": "smtps://user:password@mail.example",
 }

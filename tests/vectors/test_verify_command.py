@@ -18,7 +18,6 @@ if not FOLDER.is_dir():
     pytest.skip("the folder ../shared/vectors is absent", allow_module_level=True)
 
 ALL = [vector for name in ("published", "made_here") for vector in json.loads((FOLDER / f"{name}.json").read_text())]
-NOT_EXPRESSIBLE = {"rfc9421": "RFC 9421's signature base is no template over the request"}
 KEYS = {"sig": "signature", "sig_re": "pattern"}
 SAME = ("alg", "key", "message", "encoding", "vars", "tolerance", "body_view")
 
@@ -54,17 +53,7 @@ def body_of(vector: dict[str, Any]) -> bytes:
 
 
 def cases(expected: str) -> list[Any]:
-    return [
-        pytest.param(
-            vector,
-            id=vector["id"],
-            marks=[pytest.mark.skip(reason=f"not covered: {reason}")]
-            if (reason := NOT_EXPRESSIBLE.get(vector["provider"]))
-            else [],
-        )
-        for vector in ALL
-        if vector["expected"] == expected
-    ]
+    return [pytest.param(vector, id=vector["id"]) for vector in ALL if vector["expected"] == expected]
 
 
 def verdict(vector: dict[str, Any], folder: Path) -> Any:

@@ -12,7 +12,6 @@ from ..core.ports import Provider, Scheme, Steps
 from ..core.settings import Secret, setting
 from ..core.steps import OF_THE_DOCUMENT, DownloadStep, check_steps, run, trusted_hosts
 from ..core.types import DocumentRef, Meaning, RawRequest, Reply, SourceEvent, as_text, at_path
-from ..signing.message import Message
 from ..signing.reading import Place, Reading, viewed_json
 from ..signing.verify import Verifier, VerifySettings
 
@@ -214,13 +213,12 @@ class Generic(Provider):
             return ['`alg = "none"`: anybody who knows the URL can make this source ask the sender for documents']
         if verify.alg == "equal":
             return []
-        message = Message.parse(verify.message, verify.vars)
         used = (event.document, event.type, event.round, *event.take.values())
         return [
             f"the signature does not cover {path}: a captured callback verifies with any other value there, "
             "so what it says must be asked of the sender"
             for path in dict.fromkeys(used)
-            if path and not message.covers(path)
+            if path and not verify.protects(path)
         ]
 
     def steps(self, ref: DocumentRef) -> Steps:

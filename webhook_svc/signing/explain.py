@@ -47,6 +47,8 @@ def explained(
 def _scheme(settings: VerifySettings) -> str:
     if settings.alg == "equal":
         return "the secret itself is sent"
+    if settings.alg == "client-certificate":
+        return "a certificate that a proxy passes on"
     return f"{settings.alg} over {settings.message}, the key as {settings.key}, written as {settings.encoding}"
 
 
@@ -65,6 +67,8 @@ def _match(
     if settings.alg == "equal":
         codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
         return compare(secrets, [text.encode(codec, "replace") for text in some]), len(secrets) * len(some)
+    if settings.message in ("", "{base}"):
+        return None, 0  # there the callback itself says what was signed, or nothing was
     return find(Attempt(settings=settings, secrets=tuple(secrets), public_url=public_url, request=request, texts=some))
 
 
@@ -73,7 +77,7 @@ def _match(
 
 def _places(settings: VerifySettings, reading: Reading) -> Iterator[LookedAt]:
     yield _looked_at(reading, settings.signature, "the signature")
-    if settings.alg == "equal":
+    if not settings.message:
         return
     message = Message.parse(settings.message, settings.vars)
     for field in dict.fromkeys(message.template.fields):
@@ -155,7 +159,7 @@ def _texts(settings: VerifySettings, reading: Reading) -> list[str]:
 
 
 def _candidate(settings: VerifySettings, text: str) -> Candidate:
-    if settings.alg == "equal":
+    if not settings.message:
         return Candidate(characters=len(text), decodable=True)
     found = list(spellings(text))
     wanted = [(name, raw) for name, raw in found if name in settings.encoding.split("|")]
@@ -167,7 +171,7 @@ def _candidate(settings: VerifySettings, text: str) -> Candidate:
 
 def _time(settings: VerifySettings, reading: Reading, now: float) -> TimeSeen | None:
     """How far the time that is signed is from now; None where none is signed, or it is missing."""
-    message = None if settings.alg == "equal" else Message.parse(settings.message, settings.vars)
+    message = Message.parse(settings.message, settings.vars) if settings.message else None
     if message is None or not message.uses("ts"):
         return None
     try:

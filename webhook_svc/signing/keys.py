@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..core.settings import Secret
+from .client_certificate import fingerprint_of
 
 Check = Callable[[bytes, Sequence[bytes]], bool]
 """(message, candidates) → does one of the candidates hold?"""
 
 HMAC_DIGESTS: Final = {"hmac-sha256": "sha256", "hmac-sha1": "sha1", "hmac-sha512": "sha512", "hmac-md5": "md5"}
-PUBLIC_KEY_ALGORITHMS: Final = ("ed25519", "ecdsa-p256-sha256")
+PUBLIC_KEY_ALGORITHMS: Final = ("ed25519", "ecdsa-p256-sha256", "rsa-pss-sha512", "rsa-v1_5-sha256")
 
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
@@ -43,13 +44,19 @@ def decode_key(text: str, kind: str) -> bytes:
     return _base64_key(text.removeprefix(f"{kind}_") if kind in ("whsec", "whpk") else text)
 
 
-def checker(alg: str, key: str, secret: Secret) -> Check:
-    """The check of one secret, its key decoded once. ValueError where the secret cannot be used."""
+def checker(alg: str, key: str, secret: Secret, *, fixed: bool = False) -> Check:
+    """The check of one secret, its key decoded once. ValueError where the secret cannot be used.
+
+    `fixed`: ECDSA signatures are two numbers of fixed length (RFC 9421 §3.3.4), not DER.
+    """
     if alg in PUBLIC_KEY_ALGORITHMS:
         # Imported here: most installations verify HMAC only and need not hold OpenSSL's bindings in memory.
         from .public_keys import check_of
 
-        return check_of(alg, _public_key_bytes(secret.reveal(), key))
+        return check_of(alg, _public_key_bytes(secret.reveal(), key), fixed=fixed)
+    if alg == "client-certificate":
+        allowed = fingerprint_of(secret.reveal().strip())
+        return lambda _message, candidates: _any_equal(allowed, candidates)
     raw = decode_key(secret.reveal(), key)
     if alg == "equal":
         return lambda _message, candidates: _any_equal(raw, candidates)

@@ -9,7 +9,7 @@ from ..core.errors import NotGenuine
 from ..core.template import Field, Template
 from .reading import Place, Reading, pattern, taken
 
-RESERVED: Final = ("body", "url", "json", "header", "hvals")
+RESERVED: Final = ("body", "url", "json", "header", "hvals", "base")
 _MOST_NAMES: Final = 100
 
 
@@ -47,9 +47,13 @@ class Message:
     variables: Mapping[str, Variable]
     optional: frozenset[Field]
     public_url: str = ""
+    components: tuple[str, ...] = ()
+    """What {base} must hold, as RFC 9421 writes it: `"content-digest"` with its quotes."""
 
     @classmethod
-    def parse(cls, text: str, variables: Mapping[str, str], public_url: str = "") -> "Message":
+    def parse(
+        cls, text: str, variables: Mapping[str, str], public_url: str = "", *, components: tuple[str, ...] = ()
+    ) -> "Message":
         if reserved := sorted(set(variables) & set(RESERVED)):
             raise ValueError(f"vars may not redefine {', '.join(reserved)}")
         template = Template.parse(text)
@@ -60,7 +64,7 @@ class Message:
         if "hvals" in _names(template) and "h" not in _names(template):
             raise ValueError("{hvals} needs {h}, the signed list of header names, in the message too")
         found = {name: Variable(place) for name, place in variables.items()}
-        return cls(template, found, _optional(template), public_url.rstrip("/"))
+        return cls(template, found, _optional(template), public_url.rstrip("/"), components)
 
     def uses(self, name: str) -> bool:
         return name in _names(self.template)
@@ -70,6 +74,8 @@ class Message:
         if self.uses("body"):
             return True
         header = path.startswith("header:")
+        if self.uses("base"):
+            return f'"{path.removeprefix("header:").lower() if header else "content-digest"}"' in self.components
         wanted = _steps(path.removeprefix("header:"), header)
         return any(wanted == _steps(name, header) for kind, name in self._places() if header == (kind == "header"))
 

@@ -9,17 +9,13 @@ from urllib.parse import unquote_to_bytes
 
 from ..core.errors import NotGenuine
 from ..core.types import RawRequest, at_path, parse_json
+from .forms import viewed
 
 LONGEST: Final = 4096
 """Characters of a value that a pattern may see; patterns are written by operators, the cap tames the slow ones."""
 
+
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_BOUNDARY = re.compile(r';[ \t]*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
-_FIELD_NAME = re.compile(
-    rb'^content-disposition:[ \t]*form-data[^\r\n]*?;[ \t]*name=(?:"([^"\r\n]*)"|([^\s;"]+))',
-    re.IGNORECASE | re.MULTILINE,
-)
-_MOST_FIELDS: Final = 100
 
 
 def pattern(text: str) -> re.Pattern[str]:
@@ -89,13 +85,13 @@ class Reading:
         except ValueError:
             raise NotGenuine("not_json", "the body is not the JSON that the signature speaks of") from None
 
-    def texts(self, place: Place) -> list[str]:
+    def texts(self, place: Place, *, longest: int = LONGEST) -> list[str]:
         """Every value at the place, none where there is none. Refused: doubled, longer than 4 KB, wrong type."""
         found = list(self._found(place))
         if len(found) > 1 and place.names is None:
             raise NotGenuine("doubled", f"{place.kind}:{place.name} stands more than once")
-        if any(len(text) > LONGEST for text in found):
-            raise NotGenuine("too_long", f"{place.kind}:{place.name} is longer than {LONGEST} characters")
+        if any(len(text) > longest for text in found):
+            raise NotGenuine("too_long", f"{place.kind}:{place.name} is longer than {longest} characters")
         return found
 
     def text(self, place: Place) -> str:
@@ -135,33 +131,6 @@ def query_items(query: str) -> Iterator[tuple[str, str, str]]:
 def viewed_json(request: RawRequest, body_view: str = "") -> Any:
     """The JSON of a callback. ValueError if there is none."""
     return parse_json(viewed(request, body_view))
-
-
-def viewed(request: RawRequest, body_view: str = "") -> bytes:
-    """What holds the JSON: the body, or the one field of a form (`multipart:NAME`). ValueError if there is none."""
-    if not body_view:
-        return request.body
-    content_type = request.header("content-type") or ""
-    boundary = _BOUNDARY.search(content_type) if len(content_type) <= LONGEST else None
-    if boundary is None:
-        raise ValueError("no multipart boundary")
-    delimiter = b"\r\n--" + (boundary[1] or boundary[2]).encode("latin-1", "replace")
-    pieces = (b"\r\n" + request.body).split(delimiter, _MOST_FIELDS + 1)
-    if len(pieces) > _MOST_FIELDS + 1:
-        raise ValueError("more form fields than anybody sends")
-    return _only_field(pieces[1:], body_view.removeprefix("multipart:").encode())
-
-
-def _only_field(pieces: list[bytes], name: bytes) -> bytes:
-    found = []
-    for piece in pieces:
-        head, blank, content = piece.partition(b"\r\n\r\n")
-        field = _FIELD_NAME.search(head[:LONGEST])
-        if blank and field and (field[1] or field[2]) == name:
-            found.append(content)
-    if len(found) != 1:
-        raise ValueError("the form field is missing or stands more than once")
-    return found[0]
 
 
 def _decoded(text: str) -> str:

@@ -14,6 +14,8 @@ SIZES: Final = {"hmac-sha256": 32, "hmac-sha1": 20, "hmac-sha512": 64, "hmac-md5
 """Bytes of a signature by its algorithm."""
 ECDSA_SIZES: Final = range(8, 73)
 """Bytes of an ECDSA signature over P-256, in DER."""
+RSA_SIZES: Final = range(256, 2049)
+"""Bytes of an RSA signature: as many as its key has."""
 KINDS: Final = ("utf8", "base64", "hex", "whsec", "utf8-nfkd")
 _LOOSE: Final = "base64 with - and _, or without its ="
 PUBLIC_KINDS: Final = ("base64", "hex", "whpk")
@@ -56,6 +58,8 @@ class Budget:
 
 def could_be(alg: str, size: int) -> bool:
     """Whether a signature of that algorithm can have so many bytes."""
+    if alg.startswith("rsa-"):
+        return size in RSA_SIZES
     return size in ECDSA_SIZES if alg == "ecdsa-p256-sha256" else SIZES[alg] == size
 
 

@@ -1,89 +1,36 @@
 """The declarative verifier: a scheme described by settings, held against a callback.
 
 Words that `NotGenuine.reason` takes here: no_signature, bad_signature, malformed, missing_value, doubled, stale,
-too_long, too_many, not_json.
+too_long, too_many, not_json; with RFC 9421 also unsupported, not_covered, wrong_algorithm, wrong_digest, wrong_key.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Final, Literal
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final
 
 from ..core.errors import NotGenuine
 from ..core.explanation import Explanation
 from ..core.ids import fingerprint
 from ..core.masks import mask_value, without
-from ..core.settings import Secret, setting
+from ..core.settings import Secret
 from ..core.types import RawRequest, at_path, parse_json
+from .client_certificate import ClientCertificates, fingerprint_of, presented
+from .forms import replaced, viewed
 from .keys import Check, checker, decode_signature
-from .message import Message
-from .reading import LONGEST, Place, Reading, pattern, query_items, taken, viewed
+from .message_signatures import MessageSignatures
+from .reading import LONGEST, Place, Reading, pattern, query_items, taken
+from .settings import VerifySettings
 
-Algorithm = Literal[
-    "hmac-sha256", "hmac-sha1", "hmac-sha512", "hmac-md5", "sha1", "ed25519", "ecdsa-p256-sha256", "equal", "none"
-]
-KeyKind = Literal["utf8", "hex", "base64", "whsec", "whpk", "utf8-nfkd"]
-Encoding = Literal["hex", "base64", "base64|hex"]
+__all__ = ["Verifier", "VerifySettings"]
+
+Proof = Callable[[Reading, float], list[tuple[bytes, Sequence[bytes]]]]
+"""(callback, now) → what was signed, and the signatures over it, of which one has to hold."""
 
 MOST_CANDIDATES: Final = 100
+_SENT: Final = ("equal", "client-certificate")
+"""Of these the callback holds what is configured as a secret."""
 _ALWAYS_MASKED: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-_PUBLIC_KEY_KINDS: Final = {"ed25519": ("base64", "hex", "whpk"), "ecdsa-p256-sha256": ("base64", "hex")}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifySettings:
-    """How a sender signs. `equal` compares the secret itself; `none` must be written out and makes callbacks hints."""
-
-    alg: Algorithm = setting("the algorithm; equal: the secret itself is sent; none: nothing is")
-    key: KeyKind = setting("how the secret is written: utf8 takes it as it stands, whsec and whpk are base64", "utf8")
-    message: str = setting("what is signed: {body} {url} {json:/path} {header:Name} and the names under vars", "")
-    encoding: Encoding = setting("how the signature is written", "hex")
-    signature: str = setting("where it stands: header:NAME (or a regex over names), query:NAME, json:/path", "")
-    pattern: str = setting("a regex whose group is the signature; several matches are several candidates", "")
-    vars: Mapping[str, str] = setting("names for the message: header:NAME (~ regex), json:/path", factory=dict)
-    tolerance: int | None = setting("seconds that {ts} may be away from now, both sides", None)
-    body_view: str = setting("multipart:NAME where the JSON is a field of a form", "")
-
-    def __post_init__(self) -> None:
-        """ValueError, in a sentence, for what cannot work."""
-        if self.body_view and not self.body_view.removeprefix("multipart:").strip():
-            raise ValueError("body_view names no field: write multipart:NAME")
-        if self.body_view and not self.body_view.startswith("multipart:"):
-            raise ValueError("body_view must be multipart:NAME")
-        if self.alg == "none":
-            _refuse_set(self, ("key", "message", "encoding", "signature", "pattern", "vars", "tolerance"))
-            return
-        if not self.signature:
-            raise ValueError("signature is missing: where in the callback does it stand?")
-        Place.parse(self.signature)
-        pattern(self.pattern)
-        if self.alg == "equal":
-            _refuse_set(self, ("key", "message", "encoding", "vars", "tolerance"))
-            return
-        _check_signed(self)
-
-
-def _check_signed(settings: VerifySettings) -> None:
-    if not settings.message:
-        raise ValueError("message is missing: what is signed, for example {body}?")
-    message = Message.parse(settings.message, settings.vars)
-    kinds = _PUBLIC_KEY_KINDS.get(settings.alg)
-    if kinds and settings.key not in kinds:
-        raise ValueError(f"{settings.alg} takes a public key written as {' or '.join(kinds)}, not {settings.key}")
-    if not kinds and settings.key == "whpk":
-        raise ValueError(f"key = whpk is a public key, {settings.alg} needs a shared secret")
-    if settings.tolerance is None:
-        return
-    if settings.tolerance <= 0:
-        raise ValueError("tolerance must be a positive number of seconds; leave it out where nothing is timed")
-    if "ts" not in settings.vars or not message.uses("ts"):
-        raise ValueError("tolerance needs ts under vars and {ts} in message: a time that is not signed proves nothing")
-
-
-def _refuse_set(settings: VerifySettings, names: Sequence[str]) -> None:
-    asked = [field for field in fields(settings) if field.name in names]
-    given = [field.name for field in asked if getattr(settings, field.name) not in (field.default, {})]
-    if given:
-        raise ValueError(f"alg = {settings.alg} signs nothing, so {', '.join(given)} would never be looked at")
 
 
 class Verifier:
@@ -94,14 +41,32 @@ class Verifier:
         self._secrets = tuple(secrets)
         self._public_url = public_url
         self._checks = _checks(settings, secrets)
+        self._sent = _sent(settings, secrets)
         if not self.signs:
             return
         self._place = Place.parse(settings.signature)
         self._pattern = pattern(settings.pattern) if settings.pattern else None
         self._encodings = settings.encoding.split("|")
-        self._message = Message.parse(settings.message, settings.vars, public_url)
+        self._message = settings.template(public_url)
         if self._message.uses("url") and not public_url:
             raise ValueError("{url} is signed, so [service] public_url must say how the sender writes our address")
+        self._proof = self._chosen(secrets, public_url)
+
+    def _chosen(self, secrets: Sequence[Secret], public_url: str) -> Proof:
+        settings = self._settings
+        if settings.alg == "client-certificate":
+            return ClientCertificates(self._place, frozenset(_fingerprints(secrets))).signed
+        if not self._message.uses("base"):
+            return self._templated
+        return MessageSignatures(
+            header=self._place,
+            labelled=self._pattern,
+            alg=settings.alg,
+            covers=self._message.components,
+            keyids=settings.keyids,
+            tolerance=settings.tolerance,
+            public_url=public_url,
+        ).signed
 
     @property
     def signs(self) -> bool:
@@ -112,11 +77,9 @@ class Verifier:
         if not self.signs:
             return ""
         reading = Reading(request, self._settings.body_view)
-        candidates = self._candidates(reading)
-        self._check_time(reading, now)
-        message = self._message.render(reading)
+        signed = self._proof(reading, now)
         # Every secret is tried, so that the time does not tell which of them is in use.
-        held = [mark for mark, holds in self._checks if holds(message, candidates)]
+        held = [mark for mark, holds in self._checks if sum([holds(message, found) for message, found in signed])]
         if not held:
             raise NotGenuine("bad_signature", "no secret gives this signature")
         return held[0]
@@ -131,14 +94,20 @@ class Verifier:
     def mask(self, request: RawRequest) -> RawRequest:
         """The request with credentials, and what was sent as the secret itself, replaced by fingerprints; the request
         itself where it holds neither."""
-        if self._settings.alg != "equal" and _ALWAYS_MASKED.isdisjoint(name.lower() for name, _ in request.headers):
+        alg, kind = self._settings.alg, self._place.kind if self.signs else ""
+        if alg not in _SENT and _ALWAYS_MASKED.isdisjoint(name.lower() for name, _ in request.headers):
             return request
-        if self._settings.alg == "equal" and self._place.kind == "query":
+        if alg == "equal" and kind == "query":
             request = replace(request, query="&".join(self._masked_query(request.query)))
-        if self._settings.alg == "equal" and self._place.kind == "json":
+        if alg == "equal" and kind == "json":
             request = replace(request, body=self._masked_body(request))
         headers = tuple((name, self._masked_header(name, text)) for name, text in request.headers)
-        return without(replace(request, headers=headers), self._secrets if self._settings.alg == "equal" else ())
+        return without(replace(request, headers=headers), self._sent)
+
+    def _templated(self, reading: Reading, now: float) -> list[tuple[bytes, Sequence[bytes]]]:
+        candidates = self._candidates(reading)
+        self._check_time(reading, now)
+        return [(self._message.render(reading), candidates)]
 
     def _candidates(self, reading: Reading) -> list[bytes]:
         texts = [part for text in reading.texts(self._place) for part in self._parts(text) if part]
@@ -146,7 +115,7 @@ class Verifier:
             raise NotGenuine("no_signature", f"no signature at {self._settings.signature}")
         if len(texts) > MOST_CANDIDATES:
             raise NotGenuine("too_many", f"more than {MOST_CANDIDATES} signatures at {self._settings.signature}")
-        if self._settings.alg == "equal":
+        if self._settings.alg == "equal" and self._settings.encoding == "hex":
             return [self._place.raw(text) for text in texts]
         decoded = [decode_signature(text, encoding) for text in texts for encoding in self._encodings]
         if not any(decoded):
@@ -169,7 +138,7 @@ class Verifier:
             raise NotGenuine("stale", f"signed more than {self._settings.tolerance} s before or after now")
 
     def _masked_header(self, name: str, text: str) -> str:
-        if self._settings.alg == "equal" and self._place.is_header(name):
+        if self._settings.alg in _SENT and self._place.is_header(name):
             return self._secret_mark(text)
         return fingerprint(text) if text and name.lower() in _ALWAYS_MASKED else text
 
@@ -186,12 +155,25 @@ class Verifier:
             return request.body
         if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
             return request.body
-        return request.body.replace(field, mask_value(field, str(value), self._secret_mark(str(value))))
+        masked = mask_value(field, str(value), self._secret_mark(str(value)))
+        return replaced(request, self._settings.body_view, masked)
 
     def _secret_mark(self, text: str) -> str:
         """The fingerprint `verify` would have given for this secret, so that a person can compare the two."""
+        if self._settings.alg == "client-certificate":
+            return self._certificate_mark(text)
         parts = [part for part in self._parts(text) if part] if len(text) <= LONGEST else []
-        return fingerprint(parts[0] if len(parts) == 1 else text) if text else ""
+        part = parts[0] if len(parts) == 1 else text
+        if self._settings.encoding == "base64":
+            part = (decode_signature(part, "base64") or part.encode()).decode(errors="replace")
+        return fingerprint(part) if part else ""
+
+    def _certificate_mark(self, text: str) -> str:
+        try:
+            found = presented(text.strip()).sha256
+        except ValueError:
+            return fingerprint(text) if text else ""
+        return next((mark for mark, holds in self._checks if holds(b"", [found])), fingerprint(found.hex()))
 
 
 def _checks(settings: VerifySettings, secrets: Sequence[Secret]) -> list[tuple[str, Check]]:
@@ -203,4 +185,19 @@ def _checks(settings: VerifySettings, secrets: Sequence[Secret]) -> list[tuple[s
         return []
     if not secrets:
         raise ValueError(f"alg = {settings.alg} needs at least one secret")
-    return [(fingerprint(secret.reveal()), checker(settings.alg, settings.key, secret)) for secret in secrets]
+    fixed = settings.message == "{base}"
+    return [
+        (fingerprint(secret.reveal()), checker(settings.alg, settings.key, secret, fixed=fixed)) for secret in secrets
+    ]
+
+
+def _fingerprints(secrets: Sequence[Secret]) -> Iterator[bytes]:
+    yield from (fingerprint_of(secret.reveal().strip()) for secret in secrets)
+
+
+def _sent(settings: VerifySettings, secrets: Sequence[Secret]) -> tuple[Secret, ...]:
+    """The texts in which a secret comes along itself."""
+    if settings.alg != "equal":
+        return ()
+    written = (base64.b64encode(one.reveal().encode()).decode() for one in secrets if settings.encoding == "base64")
+    return (*secrets, *map(Secret, written))

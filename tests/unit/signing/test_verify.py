@@ -86,7 +86,7 @@ def reason(checked: Verifier, asked: RawRequest, now: float = NOW) -> str:
         ({"tolerance": 300}, "needs ts"),
         ({"tolerance": 300, "vars": {"ts": "header:X-Time"}}, "a time that is not signed proves nothing"),
         ({"alg": "equal"}, "message would never be looked at"),
-        ({"alg": "equal", "message": "", "encoding": "base64"}, "encoding would never be looked at"),
+        ({"alg": "equal", "message": "", "encoding": "base64|hex"}, "encoding would never be looked at"),
         ({"alg": "equal", "message": "", "key": "hex"}, "key would never be looked at"),
         ({"alg": "none"}, "message, signature would never be looked at"),
         ({"body_view": "json"}, "multipart:NAME"),
