@@ -161,6 +161,33 @@ def test_the_networks_of_a_source_are_read(tmp_path: Path, addresses: str) -> No
     service.close()
 
 
+BEHIND = f'''
+[sources.behind]
+provider = "generic"
+secrets = ["{"ab" * 32}"]
+verify = {{ preset = "client-certificate" }}
+event = {{ document = "/id" }}
+download = [{{ get = "https://sender.example/{{document}}", save = "document" }}]
+'''
+
+
+def test_a_source_that_believes_a_proxys_header_must_name_the_proxy(tmp_path: Path) -> None:
+    expected = "the networks of the proxy that ends TLS, such as 10.0.0.7: anybody else can send its header as well"
+    assert [f"sources.behind.proxies: found nothing, expected {expected}"] == problems(tmp_path, BEHIND)
+
+
+def test_a_source_that_names_its_proxies_is_made(tmp_path: Path) -> None:
+    service = made(tmp_path, BEHIND.replace("verify", 'proxies = ["10.0.0.7", "2001:db8::/64"]\nverify'))
+    assert ["10.0.0.7/32", "2001:db8::/64"] == [str(one) for one in service.parties.sources["behind"].proxies]
+    service.close()
+
+
+@pytest.mark.parametrize("proxy", ["0.0.0.0/0", "::/0", "proxy.example", "10.0.0.1/24"])
+def test_everybody_is_no_proxy(tmp_path: Path, proxy: str) -> None:
+    (problem,) = problems(tmp_path, f'{ONLY_THE_URL}proxies = ["{proxy}"]\n')
+    assert "networks in which only the proxies are" in problem
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1/24", "example.test", "192.0.2.0/33", ""])
 def test_what_is_no_network_is_a_problem(tmp_path: Path, address: str) -> None:
     (problem,) = problems(tmp_path, f'{ONLY_THE_URL}addresses = ["{address}"]\n')

@@ -42,6 +42,10 @@ class Scheme(Protocol):
     def signs(self) -> bool:
         """False where anybody could have sent it (`alg = "none"`): the callback is then a hint."""
 
+    @property
+    def needs_proxy(self) -> bool:
+        """True where a header proves something only because a proxy of ours wrote it: the source must name it."""
+
     def verify(self, request: RawRequest, now: float) -> str:
         """The fingerprint of the secret that verified. Raises NotGenuine, and nothing else, for every bad input."""
 

@@ -175,6 +175,10 @@ class SourceKeys:
     tokens: tuple[Secret, ...] = setting("if set, callbacks come to /hooks/<source>/<token>", ())
     concurrency: int | None = setting("jobs at once; unset: [worker] per_lane", None)
     addresses: tuple[str, ...] = setting("if set, callbacks are taken from these networks alone: 192.0.2.0/24", ())
+    proxies: tuple[str, ...] = setting(
+        "if set, callbacks are taken from these networks of trusted proxies alone, as the connection itself shows them",
+        (),
+    )
     reconcile: float | None = setting(
         "seconds between looks at the provider's list of completed signings; 0: never; unset: as the provider suggests",
         None,
@@ -186,6 +190,8 @@ class SourceKeys:
             raise ValueError("overlap from 3600 and reconcile from 0")
         if not all(map(_is_network, self.addresses)):
             raise ValueError("addresses of the form 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+        if not all(_is_network(text) and ip_network(text).prefixlen for text in self.proxies):
+            raise ValueError("proxies of the form 10.0.0.7 or 10.0.0.0/24: networks in which only the proxies are")
         if "document" not in self.parts or not 0 <= self.wait_for_parts < math.inf:
             raise ValueError("the document among the parts, and wait_for_parts from 0")
         if len(set(self.sinks)) < len(self.sinks):

@@ -11,7 +11,7 @@ from .routes import astray, chosen, noted
 
 
 def dry_run(source: Source, request: RawRequest, now: float, max_body: int) -> Verdict:
-    """The verdict at the time `now`. The URL is not judged: a saved request may have come another way."""
+    """The verdict at the time `now`. URL and addresses are not judged: a saved request may have come another way."""
     challenge = source.provider.challenge(request)
     if challenge is not None:
         return Verdict(accepted=True, status=challenge.status, handshake=True)

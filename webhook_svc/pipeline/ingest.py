@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -25,7 +25,7 @@ from ..core.settings import Secret
 from ..core.store import Pending, Store
 from ..core.types import RawRequest, Reply
 from ..core.work import Accepted, NewEvent, RefusedCallback
-from .parties import Source
+from .parties import Network, Source
 from .throttle import Throttle
 
 EVENT_HEADER = "Webhook-Event"
@@ -76,15 +76,19 @@ class Ingest:
             raise UnknownSource("wrong_url_token")
         return source
 
-    def receive(self, source: Source, request: RawRequest, address: str) -> Answered:
+    def receive(self, source: Source, request: RawRequest, address: str, *, peer: str = "") -> Answered:
         """The answer to a callback. Raises Refused or StoreUnavailable; the caller turns them into a status."""
-        begun = self.begin(source, request, address)
+        begun = self.begin(source, request, address, peer=peer)
         return begun if isinstance(begun, Answered) else begun()
 
-    def begin(self, source: Source, request: RawRequest, address: str) -> Begun:
+    def begin(self, source: Source, request: RawRequest, address: str, *, peer: str = "") -> Begun:
         """Judges the callback and hands it to the store, without waiting: the answer, where it is known already, else
-        what waits for the commit and ends like `receive`. Whoever has several begins them all before it waits."""
+        what waits for the commit and ends like `receive`. Whoever has several begins them all before it waits.
+
+        `address` is the sender's, `peer` that of the connection itself: the last proxy's, where there is one.
+        """
         try:
+            _check_peer(source, peer)
             _check_address(source, address)
             return self._begin(source, request)
         except Refused as refusal:
@@ -178,14 +182,21 @@ def masked(source: Source, request: RawRequest) -> RawRequest:
 def _check_address(source: Source, address: str) -> None:
     """An address list is no proof, but it keeps strangers from trying. Behind proxies that are not declared in
     `[service] proxies` every address is the proxy's."""
-    if not source.networks:
-        return
-    try:
-        known = any(ip_address(address) in network for network in source.networks)
-    except ValueError:
-        known = False
-    if not known:
+    if source.networks and not _is_in(address, source.networks):
         raise NotGenuine("strange_address", f"{address} is not in this source's addresses")
+
+
+def _check_peer(source: Source, peer: str) -> None:
+    """What a trusted proxy tells in its headers, anybody can write who gets around it."""
+    if source.proxies and not _is_in(peer, source.proxies):
+        raise NotGenuine("strange_proxy", f"{peer or 'an unknown address'} is not one of this source's proxies")
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        return any(ip_address(address) in network for network in networks)
+    except ValueError:
+        return False
 
 
 def _token_fits(tokens: tuple[Secret, ...], token: str) -> bool:

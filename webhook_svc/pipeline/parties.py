@@ -17,9 +17,9 @@ Network = IPv4Network | IPv6Network
 class Source:
     """A configured account at a provider. `slots` is how many of its jobs one worker runs at once.
 
-    `meta` names values of the callback's JSON by their paths. `networks` are those that callbacks may come from, none:
-    all. `reconcile` is the seconds between two looks at the provider's list of completed signings (0: never), `overlap`
-    how far each reaches back behind the last.
+    `meta` names values of the callback's JSON by their paths. `networks` are those that callbacks may come from,
+    `proxies` those of the last proxy before us, none: all. `reconcile` is the seconds between two looks at the
+    provider's list of completed signings (0: never), `overlap` how far each reaches back behind the last.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Source:
     wait_for_parts: float = 600.0
     tokens: tuple[Secret, ...] = ()
     networks: tuple[Network, ...] = ()
+    proxies: tuple[Network, ...] = ()
     slots: int = 8
     reconcile: float = 0.0
     overlap: float = 3600.0

@@ -19,6 +19,10 @@ class AnyOf:
     def signs(self) -> bool:
         return all(scheme.signs for scheme in self.schemes)
 
+    @property
+    def needs_proxy(self) -> bool:
+        return any(scheme.needs_proxy for scheme in self.schemes)
+
     def verify(self, request: RawRequest, now: float) -> str:
         refusals: list[NotGenuine] = []
         for scheme in self.schemes:
@@ -51,6 +55,7 @@ class Nobody:
     """A `core.ports.Scheme` that refuses everybody: of a source that expects no callbacks."""
 
     signs: bool = True
+    needs_proxy: bool = False
 
     def verify(self, request: RawRequest, now: float) -> str:  # noqa: ARG002  nothing is looked at
         raise NotGenuine("no_secret", "this source has no secret, so it takes no callbacks")

@@ -38,6 +38,8 @@ class Presented:
 
     @classmethod
     def of(cls, der: bytes) -> "Presented":
+        if not der:
+            raise ValueError("an empty certificate")
         return cls(hashlib.sha256(der).digest(), der)
 
 

@@ -72,6 +72,10 @@ class Verifier:
     def signs(self) -> bool:
         return self._settings.alg != "none"
 
+    @property
+    def needs_proxy(self) -> bool:
+        return self._settings.alg == "client-certificate"
+
     def verify(self, request: RawRequest, now: float) -> str:
         """The fingerprint of the secret that verified ("" where nothing is signed). NotGenuine otherwise."""
         if not self.signs:

@@ -70,7 +70,7 @@ class Waiting(Response):
 def _begin(ingest: Ingest, environ: dict[str, Any], name: str, token: str) -> Begun:
     source = ingest.find(name, token)
     raw = raw_request(environ, read_body(environ, ingest.limits.max_body))
-    return ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")))
+    return ingest.begin(source, raw, address_of(environ.get("REMOTE_ADDR")), peer=peer_of(environ))
 
 
 def _tell(method: str, name: str, begun: float, outcome: Outcome) -> Reply:
@@ -134,6 +134,12 @@ def address_of(remote: str | None) -> str:
         return (remote or "")[:64]  # with trusted proxies it may be whatever a sender wrote
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
+
+
+def peer_of(environ: dict[str, Any]) -> str:
+    """Who holds the other end of the connection, whatever headers say."""
+    as_it_came = environ.get("werkzeug.proxy_fix.orig", environ)
+    return address_of(as_it_came.get("REMOTE_ADDR"))
 
 
 def _refused(refusal: Refused) -> Reply:

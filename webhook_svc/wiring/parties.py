@@ -75,6 +75,10 @@ def _source(
         )
         problems.append(Problem(where=f"{where}.tokens", found="nothing", expected=expected))
         return None
+    if scheme.needs_proxy and not one.proxies:
+        expected = "the networks of the proxy that ends TLS, such as 10.0.0.7: anybody else can send its header as well"
+        problems.append(Problem(where=f"{where}.proxies", found="nothing", expected=expected))
+        return None
     polls_every = provider.polls_every()
     if one.reconcile and polls_every is None:
         expected = "0 or nothing: this provider has no list of completed signings"
@@ -91,6 +95,7 @@ def _source(
         wait_for_parts=one.wait_for_parts,
         tokens=one.tokens,
         networks=tuple(ip_network(text) for text in one.addresses),
+        proxies=tuple(ip_network(text) for text in one.proxies),
         reconcile=(polls_every or 0.0) if one.reconcile is None else one.reconcile,
         overlap=one.overlap,
         slots=one.concurrency or per_lane,

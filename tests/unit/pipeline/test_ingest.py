@@ -76,6 +76,13 @@ alg = "none"
 [sources.known.challenge]
 echo = "query:challenge"
 {EVENT.format(name="known")}
+[sources.behind]
+provider = "generic"
+secrets = ["{"AB:" * 31}AB"]
+proxies = ["10.0.0.7", "10.0.1.0/24", "2001:db8::/32"]
+[sources.behind.verify]
+preset = "client-certificate"
+{EVENT.format(name="behind")}
 """
 
 
@@ -333,6 +340,25 @@ def test_a_callback_from_another_address_is_refused_and_kept(ingest: Ingest, boo
         books.events,
         [(one.status, one.reason, one.address) for one in books.refused],
     )
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.7", "10.0.1.255", "2001:db8::1"])
+def test_a_callback_that_a_proxy_of_the_source_brings_is_taken(ingest: Ingest, books: Books, peer: str) -> None:
+    request = RawRequest(path="/hooks/behind", headers=(("client-cert", "ab" * 32),), body=b"{}")
+    ingest.receive(ingest.find("behind", ""), request, "203.0.113.9", peer=peer)
+    assert ["behind"] == [event.source for event in books.events]
+    assert "ab" * 32 not in str(books.events[0].request.headers)
+
+
+@pytest.mark.parametrize("peer", ["10.0.0.8", "203.0.113.9", "", "unix", "10.0.0.7, 10.0.0.7"])
+def test_a_certificate_that_no_proxy_of_the_source_brings_proves_nothing(
+    ingest: Ingest, books: Books, peer: str
+) -> None:
+    request = RawRequest(path="/hooks/behind", headers=(("client-cert", "ab" * 32),), body=b"{}")
+    with pytest.raises(NotGenuine) as refusal:
+        ingest.receive(ingest.find("behind", ""), request, "10.0.0.7", peer=peer)
+    assert ("strange_proxy", []) == (refusal.value.reason, books.events)
+    assert [401] == [one.status for one in books.refused]
 
 
 def test_a_handshake_from_another_address_is_refused_too(ingest: Ingest) -> None:

@@ -30,11 +30,13 @@ class Desk:
     def __init__(self, outcome: Answered | Exception) -> None:
         self.outcome = outcome
         self.waited = 0
+        self.peers: list[str] = []
 
     def find(self, name: str, _token: str) -> str:
         return name
 
-    def begin(self, _source: str, _request: Any, _address: str) -> Callable[[], Answered]:
+    def begin(self, _source: str, _request: Any, _address: str, *, peer: str) -> Callable[[], Answered]:
+        self.peers.append(peer)
         return self._end
 
     def _end(self) -> Answered:
@@ -119,3 +121,13 @@ def test_requests_that_one_thread_begins_all_wait_at_once() -> None:
 def _line(url: str) -> HTTPConnection:
     where = urlsplit(url)
     return HTTPConnection(str(where.hostname), where.port, timeout=10)
+
+
+@pytest.mark.parametrize("proxies", [0, 1, 2])
+def test_the_peer_is_who_holds_the_connection_whatever_headers_say(proxies: int) -> None:
+    desk: Any = Desk(TAKEN)
+    watching: Any = {"ready": lambda: "", "gauges": dict, "proxies": proxies}
+    headers = {"X-Forwarded-For": "10.0.0.7, 10.0.0.7", "Forwarded": "for=10.0.0.7", "X-Real-Ip": "10.0.0.7"}
+    client = create_app(desk, Watched(**watching)).test_client()
+    client.post("/hooks/x", data=b"{}", headers=headers, environ_base={"REMOTE_ADDR": "::ffff:203.0.113.9"})
+    assert ["203.0.113.9"] == desk.peers
