@@ -20,4 +20,4 @@ def simulator_kind(name: str) -> type[Simulator]:
 
 def can_list(name: str) -> bool:
     """Does the provider of this name list what was completed?"""
-    return provider_kind(name).completed_since is not Provider.completed_since
+    return provider_kind(name).traits.lists

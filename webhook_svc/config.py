@@ -269,10 +269,12 @@ class _Reading:
         if not isinstance(name, str) or not name:
             return None
         try:
-            if name not in (known := registry.names()):
-                return self._wrong(where, f"the unknown name {name!r}", suggestion(name, known))
+            if not registry.knows(name):
+                return self._wrong(where, f"the unknown name {name!r}", suggestion(name, registry.names()))
             loaded = registry.load(name)
         except ConfigError as error:
+            if error.problems:
+                return self.problems.extend(error.problems)
             return self._wrong(where, f"{name!r}, which cannot be used", str(error))
         if not issubclass(loaded, base):
             return self._wrong(where, f"{name!r}, which is a {loaded.__name__}", f"a subclass of {base.__name__}")

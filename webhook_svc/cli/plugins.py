@@ -1,7 +1,6 @@
 """Commands that explain what can be configured: providers, sinks."""
 
 import dataclasses
-import sys
 import typing
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import click
 
 from ..core.errors import ConfigError
-from ..core.registry import Registry, guide_of
+from ..core.registry import Registry, guide_of, what_of
 from ..core.sections import SinkKeys, SourceKeys
 from ..core.settings import fields_of
 from .frame import as_json
@@ -70,7 +69,7 @@ def _facts(registry: Registry, name: str) -> dict[str, str]:
     except ConfigError as error:
         return {"what": str(error), "repeat": "", "proof": "", "largest": ""}
     return {
-        "what": _sentence(kind),
+        "what": what_of(kind),
         "repeat": "one effect" if kind.create_only else "counted",
         "proof": kind.proof,
         "largest": _size(kind.max_bytes) if kind.carries_files else "no files, a notice",
@@ -103,7 +102,7 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
             {"name": name, "guide": guide_of(kind), "settings": [dict(zip(keys, row, strict=True)) for row in rows]}
         )
         return
-    click.echo(f"{name}: {_sentence(kind)}\n")
+    click.echo(f"{name}: {what_of(kind)}\n")
     if guide := guide_of(kind).strip():
         click.echo(guide + "\n")
     if deadline := getattr(kind, "deadline", None):
@@ -114,15 +113,9 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
 def _what(registry: Registry, name: str) -> str:
     """One that lacks its extra says which command installs it."""
     try:
-        return _sentence(registry.load(name))
+        return what_of(registry.load(name))
     except ConfigError as error:
         return str(error)
-
-
-def _sentence(kind: type) -> str:
-    """The first sentence of the plugin's module: it says what the class is for."""
-    text = sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
-    return text.strip().split("\n", 1)[0]
 
 
 def _settings(kind: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

@@ -18,12 +18,14 @@ class Upload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """An outgoing request. `auth` holds the headers that are credentials: they go to configured hosts only."""
+    """An outgoing request. `auth` holds the headers, and `auth_query` the parameters, that are credentials: they go to
+    configured hosts only."""
 
     url: str
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     auth: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
+    auth_query: Mapping[str, str] = field(default_factory=lambda: EMPTY, repr=False)
     json: Any = field(default=None, repr=False)
     body: bytes | Upload | None = field(default=None, repr=False)
 

@@ -9,10 +9,8 @@ from typing import Any, BinaryIO, ClassVar, Protocol, TypeVar, runtime_checkable
 from .explanation import Explanation
 from .outgoing import AlsoRound, Answer, Call, Inline, Lacking, Listed, Login, More, Request, Save, Token, Warn
 from .settings import hosts_in
+from .traits import Traits
 from .types import (
-    AUDIT,
-    CERTIFICATE,
-    DOCUMENT,
     Artifact,
     Delivery,
     DocumentRef,
@@ -67,9 +65,12 @@ class Provider(ABC):
     Settings: ClassVar[type]
     deadline: ClassVar[float] = 10.0
     """Seconds after which the sender gives up on us."""
+    what: ClassVar[str] = ""
+    """One sentence: whose callbacks these are. Unset: the first line of the module."""
     guide: ClassVar[str] = ""
     """Markdown: how to set the callback up at the provider, and a configuration to paste. Unset: the file `<name>.md`
     beside the module."""
+    traits: ClassVar[Traits] = Traits()
 
     def __init__(self, source: str, settings: Any, public_url: str = "") -> None:
         self.source = source
@@ -126,7 +127,7 @@ class Provider(ABC):
 
     def offers(self) -> frozenset[str]:
         """The parts that this source can ever bring; nobody waits for another."""
-        return frozenset({DOCUMENT, CERTIFICATE, AUDIT})
+        return frozenset(self.traits.parts)
 
     def hosts(self) -> frozenset[str]:
         """Origins (`scheme://host:port`) that are trusted as written and receive credentials."""

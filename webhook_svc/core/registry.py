@@ -6,10 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from .errors import ConfigError
+
+OF_A_FILE: Final = "file:"
+"""What the name of a plugin begins with that a file of the user's describes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,18 +25,49 @@ class Entry:
     extra: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """Plugins that TOML files in a folder describe. `target` (`package.module:function`) makes the class of one, out of
+    its file and its name; ConfigError with everything that is wrong with the file."""
+
+    folder: Path
+    target: str
+
+    def names(self) -> list[str]:
+        return sorted(path.stem for path in self.folder.glob("*.toml"))
+
+    def make(self, name: str) -> type:
+        module, _, function = self.target.partition(":")
+        make = getattr(importlib.import_module(module), function)
+        own = name.removeprefix(OF_A_FILE)
+        return make(Path(own), "") if own != name else make(self.folder / f"{name}.toml", name)  # type: ignore[no-any-return]
+
+
 class Registry:
     """The plugins of one kind. Third parties join through the entry-point group of the same name."""
 
-    def __init__(self, group: str, builtin: Mapping[str, Entry]) -> None:
+    def __init__(self, group: str, builtin: Mapping[str, Entry], described: Described | None = None) -> None:
         self.group = group
         self._builtin = MappingProxyType(dict(builtin))
+        self._described = described
+        self._made: dict[str, type] = {}
+
+    @cached_property
+    def _in_the_box(self) -> frozenset[str]:
+        return frozenset(self._described.names() if self._described else ())
 
     def names(self) -> list[str]:
-        return sorted({*self._builtin, *self._third_parties()})
+        return sorted({*self._builtin, *self._in_the_box, *self._third_parties()})
+
+    def knows(self, name: str) -> bool:
+        return (name.startswith(OF_A_FILE) and self._described is not None) or name in self.names()
 
     def load(self, name: str) -> type:
         """The plugin's class. ConfigError with the known names, or with the install line of a missing extra."""
+        if self._described and name.startswith(OF_A_FILE):
+            return self._described.make(name)
+        if self._described and name in self._in_the_box:
+            return self._made.get(name) or self._made.setdefault(name, self._described.make(name))
         entry = self._builtin.get(name) or self._third_parties().get(name)
         if entry is None:
             raise ConfigError(unknown(name, self.names()))
@@ -61,6 +97,12 @@ class Registry:
             else:
                 found[point.name] = Entry(target=point.value)
         return found
+
+
+def what_of(kind: type) -> str:
+    """The sentence that says what a plugin is for: its own `what`, else the first line of its module."""
+    text = getattr(kind, "what", "") or sys.modules[kind.__module__].__doc__ or kind.__doc__ or ""
+    return str(text).strip().split("\n", 1)[0]
 
 
 def guide_of(kind: type) -> str:

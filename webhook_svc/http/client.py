@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import BytesIO
 from typing import BinaryIO, Final
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import urllib3
 
@@ -116,6 +116,8 @@ class HttpClient:
             # Whoever sent us here chose the address: not even a trusted host gets credentials by its word.
             headers, auth = {name: value for name, value in headers.items() if name.lower().startswith("accept")}, {}
         trusted = self._door.trusts(place.origin)
+        if request.auth_query and trusted and not first:
+            place = read(_with_query(url, request.auth_query))
         return Hop(
             place=place,
             trusted=trusted,
@@ -163,6 +165,10 @@ class _Sized:
 
 
 # --- requests -----------------------------------------------------------------------------------------------------
+
+
+def _with_query(url: str, query: Mapping[str, str]) -> str:
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query, errors='backslashreplace')}"
 
 
 def _method(request: Request) -> str:

@@ -1,6 +1,8 @@
 """One sender a file: `<name>.py`, or `<name>.toml` where a profile is enough."""
 
-from ..core.registry import Entry, Registry
+from pathlib import Path
+
+from ..core.registry import Described, Entry, Registry
 
 PROVIDERS = Registry(
     "webhook_svc.providers",
@@ -12,4 +14,5 @@ PROVIDERS = Registry(
         "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),
         "telnyx": Entry(target="webhook_svc.providers.telnyx:Telnyx"),
     },
+    Described(folder=Path(__file__).parent, target="webhook_svc.profiles.kinds:kind_of"),
 )

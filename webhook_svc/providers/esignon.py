@@ -31,6 +31,7 @@ from ..core.payload import first_text, object_of, objects, text_at, unambiguous
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting, too_short
 from ..core.template import url_segment
+from ..core.traits import Traits
 from ..core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning, RawRequest, Reply, SourceEvent, at_path
 from ..signing.choice import AnyOf
 from ..signing.verify import Verifier, VerifySettings
@@ -116,6 +117,12 @@ class Esignon(Provider):
 
     Settings = EsignonSettings
     settings: EsignonSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="the secret itself in a header or the body, or nothing: URL token",
+        parts=("document", "certificate"),
+        lists=True,
+        inferred="that callbacks are POSTs, where the secret stands, retries, the zone of times",
+    )
     deadline: ClassVar[float] = 2.0
 
     def scheme(self) -> Scheme:
@@ -130,9 +137,6 @@ class Esignon(Provider):
     def warnings(self) -> list[str]:
         blind = [] if self.settings.templates else ["without `templates` a callback that never came is never found"]
         return [*too_short(self.settings.secrets), *blind]
-
-    def offers(self) -> frozenset[str]:
-        return frozenset({DOCUMENT, CERTIFICATE})
 
     def polls_every(self) -> float | None:
         return 900.0 if self.settings.templates else None

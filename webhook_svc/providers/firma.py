@@ -27,6 +27,7 @@ from ..core.payload import first_text, moment_at, object_of, objects, text_at, t
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
+from ..core.traits import Traits
 from ..core.types import AUDIT, CERTIFICATE, DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent, at_path
 from ..signing.choice import AnyOf
 from ..signing.timed import timed
@@ -92,6 +93,12 @@ class Firma(Provider):
 
     Settings = FirmaSettings
     settings: FirmaSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="HMAC-SHA256 over time and body",
+        parts=("document", "certificate", "audit"),
+        lists=True,
+        inferred="the window around the signed time, which workspace's key opens a document",
+    )
     deadline: ClassVar[float] = 5.0
 
     def scheme(self) -> Scheme:

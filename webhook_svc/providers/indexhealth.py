@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import inf
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from ..core.errors import DocumentCheckFailed, Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from ..core.flow import EventTypes, Fates, failure, object_in, segment, token, told, told_in
@@ -27,6 +27,7 @@ from ..core.outgoing import Answer, Call, Listed, Request, Save, Token
 from ..core.payload import first_text, moment_at, object_of, objects, text_at, told_id
 from ..core.ports import Flow, Provider, Scheme, Step, Steps
 from ..core.settings import Secret, Url, setting
+from ..core.traits import Traits
 from ..core.types import DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent, at_path, parse_json
 from ..signing.choice import Nobody
 from ..signing.timed import timed
@@ -123,6 +124,11 @@ class IndexHealth(Provider):
 
     Settings = IndexHealthSettings
     settings: IndexHealthSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="HMAC-SHA256 over time and body, of your own hook",
+        lists=True,
+        inferred="callbacks: it documents none, so your own hook or polling takes their place",
+    )
 
     def scheme(self) -> Scheme:
         given = self.settings
@@ -132,9 +138,6 @@ class IndexHealth(Provider):
         if all(len(secret.reveal()) >= 16 for secret in self.settings.secrets):
             return []
         return ["one of `secrets` is shorter than 16 characters: `webhook-svc gen-secret` makes a good one"]
-
-    def offers(self) -> frozenset[str]:
-        return frozenset({DOCUMENT})
 
     def delivery_id(self, request: RawRequest) -> str:
         return told_id(request, "id")

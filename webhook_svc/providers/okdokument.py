@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo
 
 from ..core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely, WebhookError
@@ -31,6 +31,7 @@ from ..core.payload import object_of, objects, text_at
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
+from ..core.traits import Traits
 from ..core.types import DOCUMENT, DocumentRef, Meaning, RawRequest, SourceEvent
 from ..signing.verify import Verifier, VerifySettings
 
@@ -99,6 +100,11 @@ class Okdokument(Provider):
 
     Settings = OkdokumentSettings
     settings: OkdokumentSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="the secret itself in the query, or nothing: URL token",
+        lists=True,
+        inferred="canceled in a callback, the life of a document, retries and time-out",
+    )
 
     def scheme(self) -> Scheme:
         if not self.settings.secrets:
@@ -110,9 +116,6 @@ class Okdokument(Provider):
 
     def needs_url_token(self) -> bool:
         return not self.settings.secrets and not self.settings.allow_anybody
-
-    def offers(self) -> frozenset[str]:
-        return frozenset({DOCUMENT})
 
     def warnings(self) -> list[str]:
         found = []

@@ -32,7 +32,8 @@ from ..core.payload import first_text, moment_at, object_of, objects, text_at, t
 from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text
-from ..core.types import DOCUMENT, DocumentRef, Meaning, RawRequest, SourceEvent, at_path
+from ..core.traits import Traits
+from ..core.types import DocumentRef, Meaning, RawRequest, SourceEvent, at_path
 from ..signing.verify import Verifier, VerifySettings
 
 T = TypeVar("T")
@@ -98,6 +99,11 @@ class Telnyx(Provider):
 
     Settings = TelnyxSettings
     settings: TelnyxSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="Ed25519 over time and body",
+        lists=True,
+        inferred="which events speak of documents, how long links last, how its list is sorted",
+    )
     deadline: ClassVar[float] = 2.0
 
     def scheme(self) -> Scheme:
@@ -111,9 +117,6 @@ class Telnyx(Provider):
             tolerance=self.settings.tolerance,
         )
         return Verifier(table, self.settings.secrets)
-
-    def offers(self) -> frozenset[str]:
-        return frozenset({DOCUMENT})
 
     def polls_every(self) -> float | None:
         return 900.0

@@ -1,6 +1,8 @@
 """One sender a file: a stand-in for the provider that signs callbacks, serves its API, and misbehaves on demand."""
 
-from ..core.registry import Entry, Registry
+from pathlib import Path
+
+from ..core.registry import Described, Entry, Registry
 
 SIMULATORS = Registry(
     "webhook_svc.simulators",
@@ -12,4 +14,5 @@ SIMULATORS = Registry(
         "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
         "telnyx": Entry(target="webhook_svc.simulators.telnyx:TelnyxSimulator"),
     },
+    Described(folder=Path(__file__).parent, target="webhook_svc.simulators.described:kind_of"),
 )

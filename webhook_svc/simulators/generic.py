@@ -18,6 +18,7 @@ from .quirks import (
     CERTIFICATE_QUIRKS,
     FILE_QUIRKS,
     LINK_QUIRKS,
+    LIST_QUIRKS,
     ROTATION_QUIRKS,
     TIMED_QUIRKS,
 )
@@ -35,6 +36,7 @@ class GenericSimulator(Account, Simulator):
         *LINK_QUIRKS,
         *API_QUIRKS,
         *CERTIFICATE_QUIRKS,
+        *LIST_QUIRKS,
     )
 
     def __init__(self, **given: Any) -> None:
@@ -75,6 +77,15 @@ class GenericSimulator(Account, Simulator):
                 {"get": "{link}", "save": "document"},
                 {"get": contract + "/certificate", "headers": headers, "save": "certificate", "optional": True},
             ],
+            "list": {
+                "get": "{api_base}/contracts?finished_since={since:%Y-%m-%dT%H:%M:%SZ}&page={page}",
+                "headers": headers,
+                "rows": "/contracts",
+                "name": "/title",
+                "completed": "/finished",
+                "newest_first": True,
+                "total": "/total",
+            },
         }
 
     # --- callbacks ------------------------------------------------------------------------------------------------
@@ -102,6 +113,7 @@ class GenericSimulator(Account, Simulator):
             {
                 "GET /contracts/<path:document>/certificate": self._certificate,
                 "GET /contracts/<path:document>": self._contract,
+                "GET /contracts": self._list,
             },
         )
 
@@ -116,6 +128,11 @@ class GenericSimulator(Account, Simulator):
         if self.shown.take("not_ready"):
             return said(200, status="signing", data={"title": title})
         return said(200, status="finished", data={"title": title, "url": self.link(document)})
+
+    def _list(self) -> Response:
+        signed, total = self.listed(int(request.args["page"]), 50)
+        rows = [{"id": one.id, "title": one.title, "finished": one.finished} for one in signed]
+        return said(200, contracts=rows, total=total)
 
     def _certificate(self, document: str) -> Response:
         self._found(document)

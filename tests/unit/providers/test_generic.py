@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import NotReady, Permanent, Problem, Retryable, WebhookError
+from webhook_svc.core.errors import NotReady, Permanent, Problem, Retryable, Unlikely, WebhookError
 from webhook_svc.core.outgoing import Answer, Call, Lacking, Save
 from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import build
@@ -135,7 +135,7 @@ def test_an_optional_part_that_cannot_be_fetched_is_lacking() -> None:
     [
         (Answer(status=409, headers={"retry-after": "5"}), NotReady, 5.0),
         (Answer(status=401), Permanent, None),
-        (Answer(status=404), Permanent, None),
+        (Answer(status=404), Unlikely, None),
         (Answer(status=429, headers={"retry-after": "5"}), Retryable, 5.0),
         (Answer(status=500), Retryable, None),
         (Answer(status=200, body=b'{"status": "signing", "url": "https://f.test"}'), NotReady, None),

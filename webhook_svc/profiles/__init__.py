@@ -1,0 +1,1 @@
+"""Senders described instead of programmed: the words of a description, and the flows and answers it becomes."""

@@ -1,0 +1,106 @@
+"""The flows beside the download: a login that is described, and a list of completed signings."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from math import inf
+from typing import Any
+from urllib.parse import urlencode
+
+from ..core.errors import Permanent, Retryable
+from ..core.flow import token
+from ..core.lists import Page, newest_first
+from ..core.moment import moment
+from ..core.outgoing import Call, Listed, Token
+from ..core.ports import Flow
+from ..core.types import DocumentRef, as_text, at_path
+from .asked import TOKEN, failed, request_of
+from .description import ListCall, LoginCall
+from .steps import fits
+
+_SHORTEST = 60.0
+
+
+def log_in(asked: LoginCall, values: Mapping[str, str]) -> Flow[Token]:
+    """The token that the login's answer holds. Permanent where the credentials are refused."""
+    answer = yield Call(request=request_of(asked, values, values))
+    if answer.status in (400, 401, 403):
+        raise Permanent(f"the sender's login answered {answer.status}: the credentials are not accepted")
+    if not answer.ok:
+        raise failed(asked, answer, values)
+    found = answer.json()
+    text = at_path(found, asked.token)
+    if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text.strip():
+        raise Retryable(f"the sender's login brought no token at {asked.token}")
+    lasts = at_path(found, asked.lasts) if asked.lasts else None
+    if isinstance(lasts, int | float) and not isinstance(lasts, bool) and 0 < lasts < inf:
+        return Token(text=text, lasts=max(lasts * 0.9, _SHORTEST))
+    return Token(text=text)
+
+
+def completed(asked: ListCall, since: float, source: str, values: Mapping[str, str]) -> Flow[None]:
+    """A `Listed` step for each signing of the list that was completed since then."""
+    known = {**values, "source": source, "since": str(since)}
+    if TOKEN in asked.names:
+        known[TOKEN] = yield from token()
+    yield from newest_first(_Pages(asked, known, values, since).page, since if asked.newest_first else -inf)
+
+
+class _Pages:
+    """Pages one after the other; where the list has a cursor, it is taken from one to the next."""
+
+    def __init__(self, asked: ListCall, known: Mapping[str, str], values: Mapping[str, str], since: float) -> None:
+        self._asked = asked
+        self._known = known
+        self._values = values
+        self._since = since
+        self._cursor = ""
+
+    def page(self, number: int) -> Flow[Page]:
+        asked, index = self._asked, number - 1
+        cursor = self._cursor if number > 1 else ""
+        places = {"page": str(asked.first + index), "offset": str(index * asked.size), "cursor": cursor}
+        query = urlencode({asked.cursor_as: cursor}) if cursor else ""
+        answer = yield Call(request=request_of(asked, {**self._known, **places}, self._values, query))
+        if not answer.ok:
+            raise failed(asked, answer, self._values)
+        found = answer.json()
+        listed = found if asked.rows == "/" else at_path(found, asked.rows)
+        if not isinstance(listed, list):
+            raise Retryable(f"the list's answer has no list at {asked.rows}")
+        rows = [row for row in self._rows(listed) if self._is_new(row)]
+        return Page(rows=rows, total=self._counted(found, asked.total), pages=self._pages(found, number, listed))
+
+    def _rows(self, listed: list[Any]) -> Iterator[Listed]:
+        asked = self._asked
+        for row in listed:
+            if all(fits(at_path(row, path), wanted) for path, wanted in asked.only.items()):
+                at = moment(at_path(row, asked.completed)) if asked.completed else None
+                text = partial(_text, row)
+                ref = DocumentRef(id=text(asked.document), round=text(asked.round), name=text(asked.name), completed=at)
+                if ref.id:
+                    yield Listed(ref=ref, completed=at)
+
+    def _is_new(self, row: Listed) -> bool:
+        """Of a list in another order the old ones are left out here; a sorted one ends at the first of them."""
+        return self._asked.newest_first or row.completed is None or row.completed >= self._since
+
+    def _counted(self, found: Any, path: str) -> Any:
+        return at_path(found, path) if path else None
+
+    def _pages(self, found: Any, number: int, listed: list[Any]) -> int | None:
+        """The last page's number; of a list that tells no number, once its end was seen."""
+        asked = self._asked
+        if asked.cursor:
+            value = at_path(found, asked.cursor)
+            self._cursor = "" if value is None or value is False else as_text(value)
+            return number if not self._cursor else number + 1
+        if asked.pages:
+            pages = at_path(found, asked.pages)
+            return pages if isinstance(pages, int) and not isinstance(pages, bool) else None
+        return number + 1 if listed else number
+
+
+def _text(row: Any, path: str) -> str:
+    """A list's row that holds something else in its place is none of ours."""
+    value = at_path(row, path) if path else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""

@@ -1,0 +1,220 @@
+"""Download steps that are declared: judged when they are read, run as a flow."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..core.errors import NotReady, Permanent, WebhookError
+from ..core.flow import forgiving, token
+from ..core.links import pdf_name
+from ..core.outgoing import Answer, Call, Lacking, Save
+from ..core.ports import Flow
+from ..core.settings import setting
+from ..core.types import DOCUMENT, DocumentRef, as_text, at_path
+from .asked import TOKEN, Asked, check_asked, failed, filled, request_of, trusted_host
+
+OF_THE_DOCUMENT: Final = ("document", "round", "name", "source")
+"""Names that every template may use beside the configured values."""
+
+_PDF = "application/pdf"
+_MOST_ITEMS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadStep(Asked):
+    """One request: it takes values out of the answer for the steps after it, or saves the answer as a part.
+
+    With `each` the answer holds a list: what is taken is taken of each of its elements, and the later steps that use
+    it are run for each.
+    """
+
+    each: str = setting("path of a list in the answer; `/` where the answer is the list", "")
+    only: Mapping[str, Any] = setting("values that an element of the list has; the others are left out", factory=dict)
+    take: Mapping[str, str] = setting("names for values of the answer: link = '/data/url'", factory=dict)
+    expect: Mapping[str, Any] = setting(
+        "values that the answer has once the file is ready; a list: one of them", factory=dict
+    )
+    ended: Mapping[str, Any] = setting(
+        "values that the answer has where the signing ended without a document; a list: one of them", factory=dict
+    )
+    wait: float | None = setting("seconds until it is asked again while the file is not ready", None)
+    not_ready: tuple[int, ...] = setting("statuses that mean the file is not ready yet", ())
+    save: str = setting("the part that the answer is: document, certificate or audit", "")
+    name: str = setting("file name; unset: the document's name", "")
+    content_type: str = setting("what is announced; of a PDF beginning and end are checked", _PDF)
+    sha256: str = setting("the hash that the sender names, in hex, as a template", "")
+    optional: bool = setting("the rest goes on without this part where it cannot be fetched", False)
+
+    def __post_init__(self) -> None:
+        Asked.__post_init__(self)
+        if bool(self.save) == self.asks:
+            raise ValueError("a step either saves a part or takes and expects values of the answer")
+        if not self.save and (self.name or self.sha256 or self.optional):
+            raise ValueError("name, sha256 and optional with save only")
+        if self.save == DOCUMENT and self.optional:
+            raise ValueError("a document that is not optional")
+        if bool(self.each) > bool(self.take) or bool(self.only) > bool(self.each):
+            raise ValueError("each with take, and only with each")
+
+    @property
+    def asks(self) -> bool:
+        return bool(self.take or self.expect or self.ended)
+
+    def more_texts(self) -> Iterator[str]:
+        yield from (self.name, self.sha256)
+
+
+def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Iterable[str]) -> None:
+    """ValueError where the steps cannot work together. `values` are the operator's, `given` are known beside them."""
+    own, known = set(values), {*OF_THE_DOCUMENT, *values, *given}
+    if DOCUMENT not in (saved := [step.save for step in steps if step.save]) or len(set(saved)) < len(saved):
+        raise ValueError('download steps of which one has save = "document", and no two the same part')
+    if steps[-1].take:
+        raise ValueError("a last download step that saves: what it takes is never used")
+    for number, step in enumerate(steps, 1):
+        check_asked(step, own, known, f"download step {number}")
+        if taken := sorted(known & set(step.take)):
+            raise ValueError(f"another name for {taken[0]!r}, which download step {number} takes: it has a value")
+        known |= set(step.take)
+
+
+def trusted_hosts(asked: Iterable[Asked], values: Mapping[str, str]) -> frozenset[str]:
+    """The origin of every address that the operator wrote: they receive credentials. ValueError where one is none."""
+    return frozenset(host for one in asked if (host := trusted_host(one, values)))
+
+
+def run(steps: Sequence[DownloadStep], ref: DocumentRef, source: str, values: Mapping[str, str]) -> Flow[None]:
+    """The requests of the steps that the wanted parts need. What the operator configured wins over what a callback
+    says. Trouble of steps that only optional parts need makes these parts lacking."""
+    own = {"document": ref.id, "round": ref.round, "name": ref.name, "source": source}
+    course = _Run(known={**ref.hints, **values, **own}, values=values)
+    if any(TOKEN in step.names for step in steps):
+        course.known[TOKEN] = yield from token()
+    for number, step in enumerate(steps):
+        parts = [part for part in _serves(steps, number) if part in ref.parts and part not in course.lacking]
+        if not parts:
+            continue
+        if step.asks and DOCUMENT not in parts:
+            if not (yield from forgiving(ref, parts[0], course.ask(step))):
+                course.lacking.update(parts)
+                yield from (Lacking(part=part, reason=f"it needs what {parts[0]} needs") for part in parts[1:])
+        else:
+            yield from course.ask(step) if step.asks else course.save(step)
+
+
+def _serves(steps: Sequence[DownloadStep], number: int) -> list[str]:
+    """The parts that need this step: its own, or those that use what it takes; all where it only expects something."""
+    step = steps[number]
+    if step.save:
+        return [step.save]
+    if not step.take:
+        return [one.save for one in steps if one.save]
+    users = [later for later in range(number + 1, len(steps)) if steps[later].names & set(step.take)]
+    parts = list(dict.fromkeys(part for later in users for part in _serves(steps, later)))
+    return [DOCUMENT, *parts] if step.expect or step.ended else parts
+
+
+class _Run:
+    """The values that are known so far. `lists` has, of each name that was taken of a list, the values by element."""
+
+    def __init__(self, *, known: dict[str, str], values: Mapping[str, str]) -> None:
+        self.known = known
+        self.lacking: set[str] = set()
+        self._values = values
+        self._lists: dict[str, list[dict[str, str]]] = {}
+
+    def ask(self, step: DownloadStep) -> Flow[bool]:
+        items: list[dict[str, str]] = []
+        for known, own in self._turns(step):
+            answer = yield Call(request=request_of(step, known, self._values))
+            taken = [_taken(step, one) for one in _elements(step, self._checked(step, answer))]
+            if step.each:
+                items += [{**own, **one} for one in taken] if own is not self.known else taken
+            else:
+                own.update(taken[0])
+        many = items if step.each else self._list_of(step)
+        if many is not None:
+            self._lists.update(dict.fromkeys(step.take, many))
+        if len(items) > _MOST_ITEMS:
+            raise Permanent(f"the answer lists more than {_MOST_ITEMS} files")
+        return True
+
+    def save(self, step: DownloadStep) -> Flow[None]:
+        for known, _ in self._turns(step):
+            answer = yield Save(
+                request=request_of(step, known, self._values),
+                part=step.save,
+                name=filled(step.name, known) or _usual_name(step, known["name"]),
+                sha256=filled(step.sha256, known).strip().lower() or None,
+                content_type=step.content_type,
+                optional=step.optional,
+            )
+            if not answer.ok and not step.optional:
+                raise self._failed(step, answer)
+            if not answer.ok:
+                yield Lacking(part=step.save, reason=f"its address answered {answer.status}")
+
+    def _turns(self, step: DownloadStep) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+        """(all values, those that a turn may add to) of each time that the step is run."""
+        many = self._list_of(step)
+        if many is None:
+            yield self.known, self.known
+        else:
+            yield from (({**self.known, **item}, item) for item in many)
+
+    def _list_of(self, step: DownloadStep) -> list[dict[str, str]] | None:
+        return next((self._lists[name] for name in sorted(step.names) if name in self._lists), None)
+
+    def _checked(self, step: DownloadStep, answer: Answer) -> Any:
+        if not answer.ok:
+            raise self._failed(step, answer)
+        found = answer.json()
+        for path, wanted in step.ended.items():
+            if fits(at_path(found, path), wanted):
+                raise Permanent(f"the signing ended without a document, says {path} of the answer")
+        for path, wanted in step.expect.items():
+            if not fits(at_path(found, path), wanted):
+                raise NotReady(f"the answer does not have the expected value at {path} yet", after=step.wait)
+        return found
+
+    def _failed(self, step: DownloadStep, answer: Answer) -> WebhookError:
+        if answer.status in step.not_ready:
+            after = answer.retry_after()
+            return NotReady(
+                f"the sender answered {answer.status}: not ready yet", after=step.wait if after is None else after
+            )
+        return failed(step, answer, self._values)
+
+
+def _elements(step: DownloadStep, found: Any) -> list[Any]:
+    """What is taken of: the answer, or the elements of its list. NotReady where nothing of it is left."""
+    if not step.each:
+        return [found]
+    listed = found if step.each == "/" else at_path(found, step.each)
+    fitting = [one for one in listed if _is_wanted(step, one)] if isinstance(listed, list) else []
+    if not fitting:
+        raise NotReady(f"the answer lists nothing at {step.each} yet", after=step.wait)
+    return fitting
+
+
+def _is_wanted(step: DownloadStep, element: Any) -> bool:
+    return all(fits(at_path(element, path), wanted) for path, wanted in step.only.items())
+
+
+def _taken(step: DownloadStep, found: Any) -> dict[str, str]:
+    taken = {name: at_path(found, path) for name, path in step.take.items()}
+    if empty := [step.take[name] for name, value in taken.items() if value is None or value == ""]:
+        raise NotReady(f"the answer has nothing at {empty[0]} yet", after=step.wait)
+    return {name: as_text(value) for name, value in taken.items()}
+
+
+def fits(value: Any, wanted: Any) -> bool:
+    """Is it the wanted value, or one of the wanted? True is never 1 here, nor is 1 true."""
+    choices = wanted if isinstance(wanted, list | tuple) else [wanted]
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices)
+
+
+def _usual_name(step: DownloadStep, title: str) -> str:
+    if step.save == DOCUMENT:
+        return pdf_name(title) if step.content_type == _PDF else title or DOCUMENT
+    return f"{step.save}.pdf" if step.content_type == _PDF else step.save

@@ -1,0 +1,375 @@
+"""The simulator of a sender that a profile describes: it signs callbacks and serves the API as the profile says."""
+
+import hmac
+import itertools
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
+
+from flask import Response, request
+
+from ..core.errors import ConfigError
+from ..core.ports import Simulator
+from ..core.settings import Secret
+from ..core.template import Field, Template
+from ..core.types import RawRequest, at_path
+from ..profiles.asked import Asked, filled
+from ..profiles.description import ListCall, LoginCall
+from ..profiles.profile import Profile, read, read_simulate
+from ..profiles.simulate import Simulate
+from ..profiles.steps import DownloadStep
+from ..signing.reading import Place
+from ..signing.sign import sign
+from .account import Account, Signed, made_up, said
+from .mark import MARK
+from .quirks import (
+    API_QUIRKS,
+    CALLBACK_QUIRKS,
+    CERTIFICATE_QUIRKS,
+    FILE_QUIRKS,
+    LINK_QUIRKS,
+    LIST_QUIRKS,
+    ROTATION_QUIRKS,
+    TIMED_QUIRKS,
+    TOKEN_QUIRKS,
+)
+from .routes import Route, put, route_of
+
+_BOUNDARY = "----boundary-of-the-form"
+
+
+class DescribedSimulator(Account, Simulator):
+    """Without arguments its secrets are made up; `source` tells them."""
+
+    profile: ClassVar[Profile]
+    simulated: ClassVar[Simulate]
+
+    def __init__(self, *, secret: str = "", api_key: str = "", **given: Any) -> None:
+        super().__init__(secret=secret or self._written(made_up(64)), api_key=api_key, **given)
+        self.next_secret = self._written(self.next_secret)
+        self._numbers = itertools.count(1)
+        self._tokens: set[str] = set()
+        self._told: dict[str, str] = {}
+        self.values = {name: self._value(name) for name in self.profile.settings}
+        if self._secret_setting:
+            self.secret = self.values[self._secret_setting]
+
+    def source(self, api_base: str) -> dict[str, Any]:
+        kinds = {name: one.kind for name, one in self.profile.settings.items()}
+        values = {name: api_base if kinds[name] == "address" else value for name, value in self.values.items()}
+        signed = self.described.verify.alg != "none" and not self._secret_setting
+        return {"provider": self.profile.name, **({"secrets": [self.secret]} if signed else {}), **values}
+
+    @property
+    def described(self) -> Any:
+        return self.profile.description
+
+    @property
+    def _secret_setting(self) -> str:
+        return self.profile.about.secret
+
+    def _written(self, secret: str) -> str:
+        return Template.parse(self.simulated.secret).render(lambda _: secret)
+
+    def _value(self, name: str) -> str:
+        """Of the secrets the first is the API key, the others follow from it."""
+        declared = self.profile.settings[name]
+        if declared.kind != "secret":
+            return declared.example or declared.default or f"{name}-1"
+        first = next(each for each, one in self.profile.settings.items() if one.kind == "secret")
+        if name == first:
+            return self.api_key
+        return MARK + hmac.digest(self.api_key.encode(), name.encode(), "sha256").hex()[:24]
+
+    # --- callbacks ------------------------------------------------------------------------------------------------
+
+    def finish(self, document: str, *, title: str = "", size: int = 0) -> list[RawRequest]:
+        signed = self.sign(document, title, size)
+        kinds = (*self.simulated.before, self.simulated.kind(self.described))
+        return self.sent([partial(self._callback, self._names(kind, signed)) for kind in kinds])
+
+    def _names(self, kind: str, signed: Signed) -> dict[str, str]:
+        number = next(self._numbers)
+        return {
+            "document": signed.id,
+            "title": signed.title,
+            "type": kind,
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.api_key}/{number}")),
+            "number": str(number),
+            **self._time(int(self.clock())),
+        }
+
+    def _time(self, at: int) -> dict[str, str]:
+        return {"ts": str(at), "since": str(at), "iso": filled("{since:%Y-%m-%dT%H:%M:%SZ}", {"since": str(at)})}
+
+    def _callback(self, names: dict[str, str]) -> RawRequest:
+        names = {**names, **self._time(self.signed_at())} if self.described.verify.tolerance else names
+        bare = self._request({**names, "signature": ""})
+        text = self._signature(bare, names)
+        placed = self._request({**names, "signature": text})
+        place = Place.parse(self.described.verify.signature) if text else None
+        if place and place.kind == "header":
+            return _with_header(placed, place.name, text)
+        if place and place.kind == "query":
+            return _with_query(placed, f"{place.name}={quote(text, safe='')}")
+        return placed
+
+    def _signature(self, bare: RawRequest, names: Mapping[str, str]) -> str:
+        """What stands at the signature's place; "" where nothing is signed."""
+        verify = self.described.verify
+        if verify.alg == "none":
+            return ""
+        values = {name: names[name] for name in ("ts", "id") if name in verify.vars}
+        by = {name: sign(verify, Secret(key), bare, values=values) for name, key in self._keys().items()}
+        text = self.simulated.rotated if "old" in by else self.simulated.signature
+        return str(filled(text, {**names, **by}))
+
+    def _keys(self) -> dict[str, str]:
+        if self.shown.take("rotated_secret"):
+            return {"signature": self.next_secret, "old": self.secret}
+        wrong = self._written(made_up(64)) if self.shown.take("wrong_signature") else ""
+        return {"signature": wrong or self.secret}
+
+    def _request(self, names: Mapping[str, str]) -> RawRequest:
+        content = json.dumps(_typed(self.simulated.callback, names), separators=(",", ":")).encode()
+        kind, body = self._body(content, names)
+        headers = [("content-type", kind)]
+        headers += [(name.lower(), filled(text, names)) for name, text in self.simulated.headers.items()]
+        return RawRequest(headers=tuple(headers), body=body)
+
+    def _body(self, content: bytes, names: Mapping[str, str]) -> tuple[str, bytes]:
+        form, _, field = self.described.verify.body_view.partition(":")
+        if form == "multipart":
+            head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n'
+            body = head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
+            return f"multipart/form-data; boundary={_BOUNDARY}", body
+        if form == "form":
+            fields = {**filled(self.simulated.form, names), field: content}
+            return "application/x-www-form-urlencoded", urlencode(fields).encode()
+        return "application/json", content
+
+    # --- the API --------------------------------------------------------------------------------------------------
+
+    def wsgi(self) -> Callable[..., Iterable[bytes]]:
+        views = {f"{method} {rule}": self._answer for method in ("GET", "POST") for rule in ("/", "/<path:_>")}
+        return self.app(lambda: None, views)
+
+    @cached_property
+    def _routes(self) -> list[Route]:
+        return [route for asked in self.described.asked if (route := route_of(asked, self.profile.settings))]
+
+    def _answer(self, **_: str) -> Response:
+        for route in self._routes:
+            fields = route.match(request)
+            if fields is not None and all(fields[name] == self.values[name] for name in fields.keys() & self.values):
+                return self._refused(route.asked) or self._told_by(route.asked, fields)
+        return said(404, error="no such path")
+
+    def _refused(self, asked: Asked) -> Response | None:
+        if isinstance(asked, LoginCall):
+            return said(503, error="made on demand") if self.shown.take("token_down") else None
+        if self._revoked() or not any(self._fits(asked, token) for token in self._tokens or {""}):
+            return said(401, error="unauthorised")
+        return self.trouble(lambda status, after: said(status, after, error="made on demand"))
+
+    def _revoked(self) -> bool:
+        if not self.shown.take("token_expired"):
+            return False
+        self._tokens.clear()
+        return True
+
+    def _fits(self, asked: Asked, token: str) -> bool:
+        """Are the credentials those that the description sends?"""
+        known = {**self.values, "token": token}
+        expected = {name: filled(text, known) for name, text in asked.headers.items()}
+        pairs = [(expected[name], request.headers.get(name, "")) for name in expected]
+        if asked.basic:
+            given = request.authorization
+            pairs.append((filled(asked.basic, known), f"{given.username}:{given.password}" if given else ""))
+        pairs += [(filled(text, known), request.args.get(name, "")) for name, text in asked.secret_query.items()]
+        return all(hmac.compare_digest(right.encode(), given.encode()) for right, given in pairs)
+
+    def _told_by(self, asked: Asked, fields: Mapping[str, str]) -> Response:
+        match asked:
+            case LoginCall():
+                self._tokens.add(token := made_up(48))
+                lasts = {asked.lasts: 3600} if asked.lasts else {}
+                return _json({asked.token: token, **lasts})
+            case ListCall():
+                return self._page(asked, fields)
+            case DownloadStep(save=""):
+                return self._fact(asked, self._signed(fields))
+            case DownloadStep():
+                return self._file(asked, self._signed(fields))
+        raise TypeError(f"{type(asked).__name__} is asked for nothing")
+
+    def _signed(self, fields: Mapping[str, str]) -> Signed:
+        """The signing that the request speaks of, by its id or by a value that an answer told."""
+        told = [self._told[value] for name, value in fields.items() if name != "document" and value in self._told]
+        document = fields.get("document") or next(iter(told), "")
+        return self.found(document, partial(said, 404, error="no such document"))
+
+    def _fact(self, step: DownloadStep, signed: Signed) -> Response:
+        if self._is_late(step):
+            return said(404, error="not yet")
+        names = {"document": signed.id, "title": signed.title, "number": "1", **self._time(int(signed.finished))}
+        answer = self._filled(step, signed, names)
+        self._told.update((value, signed.id) for value in _values_taken(step, answer))
+        if self._shows_not_ready is step and self.shown.take("not_ready"):
+            return self._not_ready(step, answer)
+        return _json({"/": answer})
+
+    def _filled(self, step: DownloadStep, signed: Signed, names: Mapping[str, str]) -> Any:
+        links = {part: self.link(signed.id, part) for part in ("document", "certificate", "audit")}
+        asking = [one for one in self.described.download if one.asks]
+        example = next(answer for one, answer in zip(asking, self.simulated.answers, strict=True) if one is step)
+        return _typed(example, names, lambda field: links[field.detail or "document"])
+
+    def _not_ready(self, step: DownloadStep, answer: Any) -> Response:
+        if step.not_ready:
+            return Response(status=step.not_ready[0])
+        path = next(iter(step.expect), "")
+        if path:
+            put(answer, path, "not yet")
+        return _json({"/": answer if path else type(answer)()})
+
+    def _file(self, step: DownloadStep, signed: Signed) -> Response:
+        if self._is_late(step):
+            return said(404, error="not yet")
+        if self._shows_not_ready is step and self.shown.take("not_ready"):
+            return self._not_ready(step, {})
+        return self.shown.file(self.document_bytes(signed.id, step.save), step.content_type)
+
+    def _is_late(self, step: DownloadStep) -> bool:
+        return step is self._shows_late and self.shown.take("certificate_late")
+
+    @cached_property
+    def _shows_not_ready(self) -> DownloadStep | None:
+        return shows_not_ready(self.profile)
+
+    @cached_property
+    def _shows_late(self) -> DownloadStep | None:
+        return shows_late(self.profile)
+
+    def _page(self, asked: ListCall, fields: Mapping[str, str]) -> Response:
+        cursor = request.args.get(asked.cursor_as, "") if asked.cursor else ""
+        number = int(cursor or fields.get("page", str(asked.first))) - asked.first + 1
+        number = int(fields["offset"]) // asked.size + 1 if "offset" in fields else number
+        signed, total = self.listed(number, asked.size)
+        last = number * asked.size >= total
+        answer: dict[str, Any] = {asked.rows: [self._row(asked, one) for one in signed]}
+        if asked.cursor:
+            answer[asked.cursor] = None if last else str(number + asked.first)
+        answer |= {asked.total: total} if asked.total else {}
+        answer |= {asked.pages: -(-total // asked.size)} if asked.pages else {}
+        return _json(answer)
+
+    def _row(self, asked: ListCall, signed: Signed) -> Any:
+        at = self._time(int(signed.finished))["iso"]
+        row: dict[str, Any] = {}
+        for path, value in ((asked.document, signed.id), (asked.name, signed.title), (asked.completed, at)):
+            if path:
+                put(row, path, value)
+        for path, wanted in asked.only.items():
+            put(row, path, wanted[0] if isinstance(wanted, list) else wanted)
+        return row
+
+
+# --- made of a profile ------------------------------------------------------------------------------------------------
+
+
+def kind_of(path: Path, name: str = "") -> type:
+    """The simulator's class: of a profile in the box, whose callbacks the file tells, or of the user's profile in the
+    file. ConfigError where it does not say how callbacks look."""
+    profile = read(path.parents[1] / "providers" / path.name, name) if name else read(path)
+    simulated = read_simulate(path, profile.description) if name else profile.simulate
+    if simulated is None:
+        raise ConfigError(f"{profile.name} cannot be simulated: its profile has no [simulate]")
+    members = {
+        "__doc__": f"{profile.about.what}",
+        "__module__": __name__,
+        "provider": profile.name,
+        "profile": profile,
+        "simulated": simulated,
+        "quirks": tuple(quirks_of(profile, simulated)),
+    }
+    return type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
+
+
+def quirks_of(profile: Profile, simulated: Simulate) -> Iterator[str]:
+    """The misbehaviour that such an account can show."""
+    described = profile.description
+    unsigned, first = described.verify.alg == "none", described.download[0]
+    yield from (quirk for quirk in CALLBACK_QUIRKS if not (unsigned and quirk == "wrong_signature"))
+    yield from TIMED_QUIRKS if described.verify.tolerance else ()
+    yield from ROTATION_QUIRKS if simulated.rotated else ()
+    yield from FILE_QUIRKS
+    saves = next(step for step in described.download if step.save == "document")
+    yield from LINK_QUIRKS if route_of(saves, profile.settings) is None else ()
+    cannot = {"html_page": first.asks, "not_ready": shows_not_ready(profile)}
+    yield from (quirk for quirk in API_QUIRKS if cannot.get(quirk, True))
+    yield from CERTIFICATE_QUIRKS if shows_late(profile) else ()
+    yield from TOKEN_QUIRKS if described.login else ()
+    yield from LIST_QUIRKS if described.list_ and not described.list_.cursor else ()
+
+
+def shows_not_ready(profile: Profile) -> DownloadStep | None:
+    """The first step that can say that the document is not ready."""
+    return next((step for step in profile.description.download if step.expect or step.not_ready or step.take), None)
+
+
+def shows_late(profile: Profile) -> DownloadStep | None:
+    """The step that can say that there is no certificate yet."""
+    steps = profile.description.download
+    late = next((step for step in steps if step.save == "certificate" and step.optional), None)
+    if late is None or route_of(late, profile.settings) is not None:
+        return late
+    whole = late.address.whole
+    return next((step for step in steps if whole and whole.name in step.take), None)
+
+
+# --- bytes ------------------------------------------------------------------------------------------------------------
+
+
+def _json(places: Mapping[str, Any]) -> Response:
+    """Values by path; `/` alone is the whole answer."""
+    if "/" in places:
+        content = places["/"]
+    else:
+        content = {}
+        for path, value in places.items():
+            put(content, path, value)
+    return Response(json.dumps(content), mimetype="application/json")
+
+
+def _typed(value: Any, names: Mapping[str, str], link: Callable[[Field], str] | None = None) -> Any:
+    """The value with its templates filled; `{ts:number}` alone becomes a number."""
+    if isinstance(value, Mapping):
+        return {key: _typed(inner, names, link) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_typed(inner, names, link) for inner in value]
+    if not isinstance(value, str):
+        return value
+    template = Template.parse(value)
+    if template.whole and template.whole.detail == "number":
+        return int(names[template.whole.name])
+    return template.render(lambda field: link(field) if link and field.name == "link" else names[field.name])
+
+
+def _values_taken(step: DownloadStep, answer: Any) -> Iterator[str]:
+    """What the provider may take out of the answer, and ask with."""
+    listed = (answer if step.each == "/" else at_path(answer, step.each)) if step.each else [answer]
+    for one in listed:
+        yield from (str(at_path(one, path)) for path in step.take.values())
+
+
+def _with_header(request: RawRequest, name: str, value: str) -> RawRequest:
+    return RawRequest(headers=(*request.headers, (name, value)), query=request.query, body=request.body)
+
+
+def _with_query(request: RawRequest, query: str) -> RawRequest:
+    return RawRequest(headers=request.headers, query=query, body=request.body)
