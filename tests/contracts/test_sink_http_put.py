@@ -1,9 +1,10 @@
 """What the plain PUT makes of addresses, of servers without conditions, and of those that let nobody look."""
 
 import hashlib
+import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -11,8 +12,9 @@ from werkzeug.wrappers import Request, Response
 
 from tests.guard import secret
 from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.outgoing import Answer
 from webhook_svc.core.settings import Secret, Url
-from webhook_svc.sinks.http_put import HttpPutSettings
+from webhook_svc.sinks.http_put import HttpPut, HttpPutSettings
 from webhook_svc.sinks.shared.address import FIELDS, Address
 
 from .rigs.azure import AzureRig, shared_access
@@ -126,14 +128,27 @@ def test_what_slips_in_between_look_and_put_stays(rig: HttpPutRig, bundle: Any, 
     assert {KEY: b"others"} == rig.visible()
 
 
+@pytest.mark.parametrize(
+    ("body", "for_all"), [(b"", False), (b"<Error><Code>NotImplemented</Code></Error>", True)], ids=["501", "its word"]
+)
 def test_where_the_server_knows_no_condition_the_look_is_all_and_the_receipt_says_so(
-    rig: HttpPutRig, bundle: Any, progress: Any
+    rig: HttpPutRig, bundle: Any, progress: Any, body: bytes, for_all: bool
 ) -> None:
+    """A 501 alone may come from a proxy: it counts for that file."""
     sink = rig.make(manifest=False)
-    rig.front.meet(Fault(status=501), at=1)
+    rig.front.meet(Fault(status=501, body=body), at=1)
     receipt = sink.deliver(bundle().delivery(), progress)
     assert ["HEAD", "PUT", "HEAD", "PUT"] == [method for method, _ in rig.front.seen][:4]
     assert "If-None-Match" in receipt.details["notes"][0]
+    another = sink.deliver(bundle(files={"another.pdf": DEED}).delivery(), progress)
+    assert for_all == ("notes" in another.details)
+
+
+def test_a_longer_file_whose_size_is_not_told_is_a_conflict(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
+    rig.plant(KEY, DEED + b"longer")
+    rig.front.meet(Fault(status=204), at=0)
+    with pytest.raises(Conflict):
+        rig.sink.deliver(bundle().delivery(), progress)
 
 
 def test_size_is_enough_of_a_proof_for_a_new_file_alone(rig: HttpPutRig, bundle: Any, progress: Any) -> None:
@@ -271,6 +286,40 @@ def test_an_address_inside_our_own_network_is_refused_unless_it_was_configured(
     signer.answer = {"url": "http://127.0.0.1:1/store/x"}
     with pytest.raises(Permanent):
         presigned().deliver(bundle().delivery(), progress)
+
+
+class Answering:
+    """A client that is answered the same to everything."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = json.dumps(answer).encode()
+
+    def call(self, request: Any, **_: Any) -> Answer:
+        assert "POST" == request.method
+        return Answer(status=200, body=self.answer)
+
+
+@pytest.mark.parametrize("url", ["http://store.example/x", "HTTP://store.example/x", "//store.example/x"])
+def test_an_address_that_leads_out_of_https_is_refused(bundle: Any, progress: Any, url: str) -> None:
+    settings = HttpPutSettings(ask=Url("https://sign.example/"), verify="none")
+    sink = HttpPut("archive", settings, cast(Any, Answering({"url": url})))
+    with pytest.raises(Permanent, match="https"):
+        sink.deliver(bundle().delivery(), progress)
+    with pytest.raises(Permanent, match="https"):
+        sink.check()
+
+
+@pytest.mark.parametrize("body", [b"", b"<Error><Code>NotImplemented</Code></Error>"])
+def test_a_server_that_knows_no_condition_and_lets_nobody_look_is_sent_nothing(
+    rig: HttpPutRig, bundle: Any, progress: Any, body: bytes
+) -> None:
+    rig.front.meet(Fault(status=501, body=body))
+    for _ in range(2):
+        with pytest.raises(Permanent, match=r"does not know If-None-Match"):
+            rig.make(verify="none").deliver(bundle().delivery(), progress)
+    rig.front.meet(Fault(status=412))
+    with pytest.raises(Conflict, match="there before"):  # it was surely not ours
+        rig.make(verify="none").deliver(bundle().delivery(), progress)
 
 
 def test_azure_names_what_is_there_before(rig: HttpPutRig, bundle: Any, progress: Any) -> None:

@@ -44,6 +44,7 @@ class Bucket:
     heeds: bool = True
     """Without it, a condition is taken and makes no difference."""
     keeps_checksums: bool = True
+    tells_sizes: bool = True
     forbids: str = ""
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
@@ -80,7 +81,8 @@ class Stub(BaseHTTPRequestHandler):
             self._answer(Fault(403 if self.bucket.forbids == "HEAD" else 404), head=True)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
+        if self.bucket.tells_sizes:
+            self.send_header("Content-Length", str(len(content)))
         if self.bucket.keeps_checksums and self.headers["x-amz-checksum-mode"] == "ENABLED":
             self.send_header("x-amz-checksum-sha256", b64encode(hashlib.sha256(content).digest()).decode())
         self.end_headers()
@@ -298,6 +300,13 @@ def test_other_bytes_of_the_same_size_are_a_conflict(
     assert {KEY: DEED[::-1]} == bucket.objects
 
 
+def test_a_longer_object_whose_size_is_not_told_is_a_conflict(make: Any, bucket: Bucket, bundle: Any) -> None:
+    bucket.objects[KEY] = DEED + b"longer"
+    bucket.keeps_checksums = bucket.tells_sizes = False
+    with pytest.raises(Conflict):
+        make().deliver(bundle().delivery(), None)
+
+
 def test_an_object_that_is_gone_right_after_the_write_is_looked_for_again(
     make: Any, bucket: Bucket, bundle: Any
 ) -> None:
@@ -332,6 +341,15 @@ def test_auto_asks_a_server_without_conditions_only_once(make: Any, bucket: Buck
     assert ["HEAD"] == [method for method, _ in bucket.seen]
 
 
+def test_a_501_alone_counts_for_its_object(make: Any, bucket: Bucket, bundle: Any) -> None:
+    """It may come from a proxy in between."""
+    bucket.faults = [Fault(501)]
+    sink = make(manifest=False)
+    assert "If-None-Match" in sink.deliver(bundle().delivery(), None).details["notes"][0]
+    assert "notes" not in sink.deliver(bundle(files={"another.pdf": DEED}).delivery(), None).details
+    assert [True, False, True] == ["if-none-match" in headers for method, headers in bucket.seen if method == "PUT"]
+
+
 def test_a_store_that_takes_the_condition_and_ignores_it_is_looked_at_first(
     make: Any, bucket: Bucket, bundle: Any
 ) -> None:
@@ -354,6 +372,16 @@ def test_the_condition_stands_guard_between_look_and_write(make: Any, bucket: Bu
 def test_on_does_not_look_first(make: Any, bucket: Bucket, bundle: Any) -> None:
     make(create_only="on", manifest=False).deliver(bundle().delivery(), None)
     assert ["PUT", "HEAD"] == [method for method, _ in bucket.seen]
+
+
+def test_before_a_large_object_it_is_always_looked(
+    make: Any, bucket: Bucket, bundle: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that refuses a long body need not read it to its end, and then its answer may be lost."""
+    monkeypatch.setattr("webhook_svc.sinks.s3.LARGE", len(DEED) - 1)
+    bucket.objects[KEY] = DEED
+    assert make(create_only="on", manifest=False).deliver(bundle().delivery(), None).found
+    assert ["HEAD"] == [method for method, _ in bucket.seen]
 
 
 def test_looking_first_never_writes_over_other_bytes(make: Any, bucket: Bucket, bundle: Any) -> None:
@@ -396,6 +424,13 @@ def test_the_address_follows_from_bucket_region_and_endpoint(changes: dict[str, 
 def test_the_computed_host_is_the_one_that_is_trusted() -> None:
     sink = S3("archive", settings(), HttpClient(trusted=frozenset()))
     assert frozenset({"https://acme-signed.s3.us-east-1.amazonaws.com:443"}) == sink.hosts()
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+def test_what_cannot_be_read_at_once_is_not_read_back(storage_class: str) -> None:
+    assert "head" == settings(storage_class=storage_class).verify
+    with pytest.raises(ValueError, match=f'verify = "head" with storage_class {storage_class}'):
+        settings(storage_class=storage_class, verify="read")
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,7 @@ def test_a_file_without_a_hash_is_read_back(rig: Any, bundle: Any, progress: Any
         (".lock", "_.lock"),
         ("x/Desktop.ini", "x/_Desktop.ini"),
         ("my_vti_x.pdf", "my_vti-x.pdf"),
+        ("My_VTI_x.pdf", "My_vti-x.pdf"),
         ('a"*:<>?|\\b.pdf', "a________b.pdf"),
         (" . ", "_"),
     ],
@@ -240,6 +241,24 @@ def test_names_that_the_service_refuses_become_others(
 ) -> None:
     rig.make(folder="").deliver(bundle(files={path: b"%PDF"}).delivery(), progress)
     assert b"%PDF" == rig.visible()[stored]
+
+
+@on_sharepoint
+@pytest.mark.parametrize("path", ["contracts", "contracts/doc-1"])
+def test_a_file_where_a_folder_is_needed_is_a_conflict(rig: Any, bundle: Any, progress: Any, path: str) -> None:
+    rig.plant(path, b"a file")
+    with pytest.raises(Conflict, match=f"a file stands at {path},"):
+        rig.sink.deliver(bundle().delivery(), progress)
+    assert {path: b"a file"} == rig.visible()
+
+
+@on_sharepoint
+def test_a_folder_that_cannot_be_seen_where_one_is_said_to_stand_is_tried_again(
+    rig: Any, bundle: Any, progress: Any
+) -> None:
+    rig.front.meet(Fault(status=409), at=2)
+    with pytest.raises(Retryable, match="making a folder: the answer was 409, and 404 when we looked"):
+        rig.sink.deliver(bundle().delivery(), progress)
 
 
 @on_sharepoint

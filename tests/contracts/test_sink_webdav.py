@@ -127,6 +127,19 @@ def test_where_the_size_is_not_told_the_bytes_decide(rig: WebdavRig, bundle: Any
     assert one_file(rig).deliver(bundle().delivery(), progress).found
 
 
+def test_a_longer_file_whose_size_is_not_told_is_a_conflict(rig: WebdavRig, bundle: Any, progress: Any) -> None:
+    rig.plant(KEY, DEED + b"longer")
+    rig.front.meet(Fault(status=204), at=0)
+    with pytest.raises(Conflict):
+        one_file(rig).deliver(bundle().delivery(), progress)
+
+
+def test_where_the_size_of_a_new_file_is_not_told_it_is_read_back(rig: WebdavRig, bundle: Any, progress: Any) -> None:
+    rig.front.meet(Fault(status=204), at=3)
+    one_file(rig, verify="size").deliver(bundle(files={"new/deed.pdf": DEED}).delivery(), progress)
+    assert ["HEAD", "MKCOL", "PUT", "HEAD", "GET", "MOVE", "HEAD"] == [method for method, _ in rig.front.seen]
+
+
 # --- what stands there ----------------------------------------------------------------------------------------------
 
 
@@ -172,6 +185,17 @@ def test_the_folder_stands_before_every_name_and_is_made(rig: WebdavRig, bundle:
     receipt = rig.make(folder="/signed/2026/").deliver(bundle().delivery(), progress)
     assert {"signed/2026/" + KEY, "signed/2026/contracts/doc-1/manifest.json"} == set(rig.visible())
     assert f"{rig.front.address}/{rig.root.name}/signed/2026/{KEY}" == receipt.location
+
+
+def test_check_writes_where_a_delivery_would(rig: WebdavRig) -> None:
+    sink = rig.make(folder="/signed/2026/")
+    assert sink.check().endswith("takes files from bot (the folder will be made)")
+    (rig.root / "signed/2026").mkdir(parents=True)
+    rig.front.forget()
+    assert sink.check().endswith("takes files from bot")
+    assert ["PUT", "DELETE"] == [method for method, _ in rig.front.seen]
+    assert all("/signed/2026/." in target for _, target in rig.front.seen)
+    assert {} == rig.visible()
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Plain HTTP PUT: a repository such as Nexus, or a bucket opened by a signature in the address (Azure, S3, Google)."""
 
-import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal
 
-from ..core.errors import Conflict, Retryable, WebhookError
+from ..core.errors import Conflict, Permanent, Retryable, WebhookError
 from ..core.outgoing import Answer, Request
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
@@ -17,11 +16,13 @@ from ..signing.bucket import error_code
 from .shared.address import FIELDS, Address, values_of
 from .shared.answers import failure
 from .shared.hook import host, origin
-from .shared.things import SIZE, Stored, Thing, receipt, things
+from .shared.things import EVERYTHING, SIZE, Compared, Stored, Thing, other_bytes, receipt, things
 
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCEPTED: Final = "accepted by the server"
 _LOOKED_FIRST: Final = "looked first, then written: the server does not know If-None-Match"
+_UNKNOWN_THERE: Final = "NotImplemented"
+"""What stores that speak S3 call a header that they do not know."""
 _PROBE: Final = "webhook-svc-check"
 _UNKNOWN: Final = -1
 """A size that the server does not tell."""
@@ -125,8 +126,9 @@ before the first try is a conflict.
 
 **Limits:** the server's own; S3, Azure and Google take 5 GB in one PUT. `If-None-Match` is heeded by Amazon, R2, MinIO
 and Azure; at Google the header is `x-goog-if-generation-match = "0"`, among `headers`. Where neither is heeded, another
-program could slip in between look and PUT; with `verify = "none"` what stands there would be written over. A server
-that writes in place shows half a file while it comes: to Apache's WebDAV and the like deliver with the sink `webdav`.
+program could slip in between look and PUT; with `verify = "none"` what stands there would be written over, and a server
+that refuses the header is sent nothing. A server that writes in place shows half a file while it comes: to Apache's
+WebDAV and the like deliver with the sink `webdav`.
 """
 
     def __init__(self, name: str, settings: Any, http: Http) -> None:
@@ -160,19 +162,22 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
 
     # --- one file that can be looked at ---
 
-    def _seen(self, delivery: Delivery, file: Thing) -> Stored:
+    def _seen(self, delivery: Delivery, file: Thing, *, bare: bool = False) -> Stored:
+        """`bare`: without a condition."""
         target = self._target_of(delivery, file)
         if self._stands(target, file):
             return Stored(proof=self.proof, found=True)
-        note = "" if self._conditional else _LOOKED_FIRST
-        answer = self._put(target, file, delivery.still_ours)
-        if self._conditional and _knows_no_condition(answer):
-            self._conditional = False
-            return self._seen(delivery, file)
+        conditional = self._conditional and not bare
+        answer = self._put(target, file, delivery.still_ours, conditional=conditional)
+        if conditional and _knows_no_condition(answer):
+            # A server that names it is not asked again. A 501 alone may come from a proxy in between, once.
+            self._conditional = error_code(answer) != _UNKNOWN_THERE
+            return self._seen(delivery, file, bare=True)
         if not answer.ok:
             if self._stands(target, file):  # somebody was quicker, whatever the refusal says
                 return Stored(proof=self.proof, found=True)
             raise _failure("writing", answer)
+        note = "" if conditional else _LOOKED_FIRST
         return Stored(proof=self._proved(target, file), found=False, note=note)
 
     def _proved(self, target: _Target, file: Thing) -> str:
@@ -187,8 +192,9 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
         size = self._size(target)
         if size is None:
             return False
-        if size not in (file.size, _UNKNOWN) or self._sha256(target, file) != file.sha256:
-            raise Conflict(f"{file.path} holds other bytes")
+        if size not in (file.size, _UNKNOWN):
+            raise other_bytes(file)
+        self._compare(target, file)
         return True
 
     def _size(self, target: _Target) -> int | None:
@@ -201,12 +207,12 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
         length = answer.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else _UNKNOWN
 
-    def _sha256(self, target: _Target, file: Thing) -> str:
-        whole = hashlib.sha256()
-        answer = self.http.save(Request(url=target.url, auth=target.auth), whole.update, limit=max(file.size, 1))
+    def _compare(self, target: _Target, file: Thing) -> None:
+        stands = Compared(file)
+        answer = self.http.save(Request(url=target.url, auth=target.auth), stands, limit=EVERYTHING)
         if not answer.ok:
             raise _failure("reading back", answer)
-        return whole.hexdigest()
+        stands.end()
 
     # --- one file that cannot ---
 
@@ -220,20 +226,20 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
             delivery.still_ours()
             memory.begin(number)
 
-        answer = self._put(target, file, last_bytes)
+        answer = self._put(target, file, last_bytes, conditional=True)
         if not answer.ok and not (again and _is_there(answer)):
-            if answer.status < 500 and not again:  # what an earlier try did stays open
+            if (answer.status < 500 or _knows_no_condition(answer)) and not again:  # what an earlier try did stays open
                 memory.refused()
-            raise Conflict(f"{file.path} was there before") if _is_there(answer) else _failure("writing", answer)
+            raise _refusal(file, answer)
         memory.end(number)
         return Stored(proof=_ACCEPTED, found=not answer.ok)
 
     # --- requests ---
 
-    def _put(self, target: _Target, file: Thing, before_last: Callable[[], None]) -> Answer:
+    def _put(self, target: _Target, file: Thing, before_last: Callable[[], None], *, conditional: bool) -> Answer:
         digest = b64encode(bytes.fromhex(file.sha256)).decode()
         headers = {"content-type": file.content_type, "content-digest": f"sha-256=:{digest}:"}
-        if self._conditional:
+        if conditional:
             headers["if-none-match"] = "*"
         headers |= {name.lower(): value for name, value in target.headers.items()}
         body = file.upload(before_last)
@@ -255,6 +261,8 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
         url, headers = at_path(answer.json(), "url"), at_path(answer.json(), "headers") or {}
         if not isinstance(url, str) or not isinstance(headers, Mapping):
             raise Retryable("asking for an address: the answer holds none")
+        if (self.settings.ask or "").lower().startswith("https:") and not url.lower().startswith("https:"):
+            raise Permanent("asking for an address: the answer leads from https to where anybody can read the file")
         return _Target(url=url, headers={str(name): str(value) for name, value in headers.items()})
 
     def _known(self) -> Secret:
@@ -263,13 +271,22 @@ that writes in place shows half a file while it comes: to Apache's WebDAV and th
 
 
 def _knows_no_condition(answer: Answer) -> bool:
-    return answer.status == 501 or error_code(answer) == "NotImplemented"
+    return answer.status == 501 or error_code(answer) == _UNKNOWN_THERE
 
 
 def _is_there(answer: Answer) -> bool:
     """Azure says 409 and names it: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
     (read 2026-11-22)."""
     return answer.status == 412 or answer.headers.get("x-ms-error-code") == "BlobAlreadyExists"
+
+
+def _refusal(file: Thing, answer: Answer) -> WebhookError:
+    """Of a file that nobody may look at."""
+    if _is_there(answer):
+        return Conflict(f"{file.path} was there before")
+    if _knows_no_condition(answer):
+        return Permanent('the server does not know If-None-Match, and with verify = "none" nobody looks before')
+    return _failure("writing", answer)
 
 
 def _failure(act: str, answer: Answer) -> WebhookError:

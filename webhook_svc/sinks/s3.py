@@ -15,7 +15,7 @@ from ..core.types import Delivery, Receipt
 from ..signing.aws4 import NOTHING, Aws4Key, sign
 from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
 from .shared.answers import failure
-from .shared.objects import Bucket, check_prefix, delivered
+from .shared.objects import LARGE, Bucket, check_prefix, delivered
 from .shared.things import Stored, Thing
 
 _WORD: Final = re.compile(r"[A-Za-z0-9:_-]*")
@@ -32,6 +32,10 @@ _MAY_PASS: Final = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
+_UNKNOWN_THERE: Final = "NotImplemented"
+_FROZEN: Final = ("GLACIER", "DEEP_ARCHIVE")
+"""Classes whose objects can be read only hours after somebody asked for it
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html, read 2026-11-22)."""
 _LOOKED_FIRST: Final = "looked first, then written: the server does not know If-None-Match"
 
 
@@ -66,6 +70,8 @@ class S3Settings:
             raise ValueError("a region such as eu-central-1")
         if not (_WORD.fullmatch(self.storage_class) and _WORD.fullmatch(self.encryption)):
             raise ValueError("one word as storage_class and as encryption")
+        if self.verify == "read" and self.storage_class in _FROZEN:
+            raise ValueError(f'verify = "head" with storage_class {self.storage_class}: it cannot be read back at once')
         check_prefix(self.prefix)
         if any(one in (self.endpoint or "") for one in "@?#"):
             raise ValueError("an endpoint without user, query and fragment")
@@ -104,7 +110,7 @@ server keeps no checksum the object is read back and hashed.
 held for a person's decision. Stores other than Amazon's may refuse the condition (Backblaze B2), or take it and write
 over what stands there all the same. So with an `endpoint`, `create_only = "auto"` looks first and still sends the
 condition; where the store does not heed it, another program could slip in between look and write. `"on"` saves the
-look at a store that is known to heed the condition.
+look at a store that is known to heed the condition. Before an object of more than 8 MiB it is always looked.
 
 **Limits:** 5 GiB an object, 1024 bytes a name. Buckets whose lifecycle rules delete objects are not noticed.
 """
@@ -151,26 +157,28 @@ look at a store that is known to heed the condition.
 
     # --- one object ---
 
-    def _store(self, still_ours: Callable[[], None], thing: Thing) -> Stored:
-        blind = self.settings.create_only == "auto" and not self._conditional
-        note = _LOOKED_FIRST if blind else ""
-        if self._looks and (head := self._bucket.head(thing)) is not None:
+    def _store(self, still_ours: Callable[[], None], thing: Thing, *, bare: bool = False) -> Stored:
+        """`bare`: without a condition, after a look."""
+        conditional = self._conditional and not bare
+        note = _LOOKED_FIRST if self.settings.create_only == "auto" and not conditional else ""
+        looks = self._looks or bare or thing.size > LARGE
+        if looks and (head := self._bucket.head(thing)) is not None:
             return self._stored(thing, head, found=True, note=note)
-        answer = self._put(still_ours, thing)
-        unknown = answer.status == 501 or error_code(answer) == "NotImplemented"
-        if self._conditional and unknown and self.settings.endpoint is not None:  # Amazon knows it
+        answer = self._put(still_ours, thing, conditional=conditional)
+        if conditional and self.settings.endpoint is not None and _knows_no_condition(answer):  # Amazon knows it
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
-            self._conditional, self._looks = False, True
-            return self._store(still_ours, thing)
-        found = self._conditional and answer.status == 412
+            # A store that names it is not asked again. A 501 alone may come from a proxy in between, once.
+            self._conditional = error_code(answer) != _UNKNOWN_THERE
+            return self._store(still_ours, thing, bare=True)
+        found = conditional and answer.status == 412
         if not (answer.ok or found):
             raise self._failure("writing", answer)
         return self._stored(thing, self._bucket.head(thing), found=found, note=note)
 
-    def _put(self, still_ours: Callable[[], None], thing: Thing) -> Answer:
+    def _put(self, still_ours: Callable[[], None], thing: Thing, *, conditional: bool) -> Answer:
         headers = {"x-amz-checksum-sha256": checksum(thing.sha256), "x-amz-meta-sha256": thing.sha256}
-        if self._conditional:
+        if conditional:
             headers["If-None-Match"] = "*"
         if self.settings.storage_class:
             headers["x-amz-storage-class"] = self.settings.storage_class
@@ -200,3 +208,7 @@ look at a store that is known to heed the condition.
         if isinstance(fate, Permanent) and REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{fate}: the bucket is in region {region}, the settings say {self.settings.region}")
         return fate
+
+
+def _knows_no_condition(answer: Answer) -> bool:
+    return answer.status == 501 or error_code(answer) == _UNKNOWN_THERE

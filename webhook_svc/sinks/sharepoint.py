@@ -5,7 +5,6 @@ behaviour `fail` stands in the query of a plain upload, and inside `item` of an 
 and the file is replaced (https://github.com/microsoftgraph/microsoft-graph-docs/issues/19010, read 2026-11-22).
 """
 
-import hashlib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,11 +22,12 @@ from .shared.answers import failure
 from .shared.bearer import Bearer, by_form
 from .shared.quickxor import QuickXor
 from .shared.sessions import Piece, pieces
-from .shared.things import Stored, Thing, joined, receipt, things
+from .shared.things import EVERYTHING, Compared, Stored, Thing, joined, other_bytes, receipt, things
 
 _FAIL: Final = {"@microsoft.graph.conflictBehavior": "fail"}
 _FORBIDDEN: Final = re.compile(r'["*:<>?\\|\x00-\x1f]')
 _RESERVED: Final = re.compile(r"(?:CON|PRN|AUX|NUL|(?:COM|LPT)[0-9])(?:\..*)?|\.lock|desktop\.ini|~.*", re.IGNORECASE)
+_HIDDEN: Final = re.compile("_vti_", re.IGNORECASE)
 _SITE: Final = re.compile(r"([A-Za-z0-9.-]+(?::[0-9]+)?)(/.*)?")
 
 
@@ -147,9 +147,19 @@ held; PDFs stay as they are.
         if answer.status == 404 and parent:
             self._make(parent, made)
             answer = self._made(parent, name)
-        if not answer.ok and answer.status != 409:
+        if answer.status == 409:
+            self._check_folder(folder)
+        elif not answer.ok:
             raise _failure("making a folder", answer)
         made.add(folder)
+
+    def _check_folder(self, folder: str) -> None:
+        """409 is said of a file that stands there, too."""
+        answer = self._ask(f"{self._item(folder)}?$select=id,folder")
+        if not answer.ok:
+            raise Retryable(f"making a folder: the answer was 409, and {answer.status} when we looked")
+        if at_path(answer.json(), "folder") is None:
+            raise Conflict(f"a file stands at {folder}, where a folder is needed")
 
     def _made(self, parent: str, name: str) -> Answer:
         place = self._item(parent, "/children") if parent else f"{self._root()}/children"
@@ -195,24 +205,22 @@ held; PDFs stay as they are.
         """How it was proved that the file holds these bytes. Conflict where it holds others."""
         stored = at_path(item, "file.hashes.quickXorHash")
         if at_path(item, "size") != thing.size or at_path(item, "file") is None:
-            raise Conflict(f"{thing.path} holds other bytes")
-        if isinstance(stored, str) and stored:
-            ours = QuickXor()
-            thing.feed(ours.update)
-            equal, proof = ours.base64() == stored, self.proof
-        else:
-            equal, proof = self._read_back(thing) == thing.sha256, "read back and hashed"
-        if not equal:
-            raise Conflict(f"{thing.path} holds other bytes")
-        return proof
+            raise other_bytes(thing)
+        if not isinstance(stored, str) or not stored:
+            self._read_back(thing)
+            return "read back and hashed"
+        ours = QuickXor()
+        thing.feed(ours.update)
+        if ours.base64() != stored:
+            raise other_bytes(thing)
+        return self.proof
 
-    def _read_back(self, thing: Thing) -> str:
-        whole = hashlib.sha256()
-        request = Request(url=self._item(thing.path, "/content"))
-        answer = self._bearer.save(request, whole.update, limit=max(thing.size, 1))
+    def _read_back(self, thing: Thing) -> None:
+        stands = Compared(thing)
+        answer = self._bearer.save(Request(url=self._item(thing.path, "/content")), stands, limit=EVERYTHING)
         if not answer.ok:
             raise _failure("reading back", answer)
-        return whole.hexdigest()
+        stands.end()
 
     # --- addresses and tokens ---
 
@@ -264,7 +272,8 @@ held; PDFs stay as they are.
 
 def _segment(name: str) -> str:
     """https://support.microsoft.com/office/64883a5d-228e-48f5-b3d2-eb39e07630fa (read 2026-11-22)."""
-    allowed = _FORBIDDEN.sub("_", name).lstrip(" ").rstrip(" .").replace("_vti_", "_vti-")
+    allowed = _FORBIDDEN.sub("_", name).lstrip(" ").rstrip(" .")
+    allowed = _HIDDEN.sub("_vti-", allowed)
     return f"_{allowed}" if not allowed or _RESERVED.fullmatch(allowed) else allowed
 
 

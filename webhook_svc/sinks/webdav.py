@@ -3,7 +3,6 @@
 The methods and what their answers mean: RFC 4918, https://www.rfc-editor.org/rfc/rfc4918 (read 2026-11-22).
 """
 
-import hashlib
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, setting
 from ..core.types import EMPTY, Delivery, Receipt
 from .shared.answers import failure
-from .shared.things import SIZE, Stored, Thing, joined, receipt, things
+from .shared.things import EVERYTHING, SIZE, Compared, Stored, Thing, joined, other_bytes, receipt, things
 
 _PARTLY: Final = 207
 """Among the successes, and none: something was refused, and the body says what (RFC 4918, 11.1)."""
@@ -101,12 +100,20 @@ is read all the same.
         return receipt(self._url(files[0].path), files, stored)
 
     def check(self) -> str:
-        probe = f".{self._token()}.tmp"
+        folder, probe = self._probed(joined(self.settings.folder))
+        self._drop(probe)
+        lacking = "" if folder == joined(self.settings.folder) else " (the folder will be made)"
+        return f"{urlsplit(self.settings.url).hostname} takes files from {self.settings.user or 'everybody'}{lacking}"
+
+    def _probed(self, folder: str) -> tuple[str, str]:
+        """(the folder, or the nearest above it that is there; the empty file that was written into it)"""
+        probe = joined(folder, f".{self._token()}.tmp")
         answer = self._call("PUT", probe, body=b"")
+        if folder and answer.status in (404, 409):
+            return self._probed(folder.rpartition("/")[0])
         if not answer.ok:
             raise failure("writing", answer)
-        self._drop(probe)
-        return f"{urlsplit(self.settings.url).hostname} takes files from {self.settings.user or 'everybody'}"
+        return folder, probe
 
     # --- one file ---
 
@@ -149,10 +156,14 @@ is read all the same.
 
     def _arrived(self, temp: str, file: Thing) -> bool:
         """False where nothing stands there."""
-        kept = self._size(temp) if self.settings.verify == "size" else self._sha256(temp, file.size)
-        if kept not in (file.size, file.sha256, None):
-            raise Retryable("the server kept other bytes than it was sent")
-        return kept is not None
+        kept = self._size(temp) if self.settings.verify == "size" else _UNKNOWN
+        other = Retryable("the server kept other bytes than it was sent")
+        if kept not in (file.size, _UNKNOWN, None):
+            raise other
+        try:
+            return self._compared(temp, file) if kept == _UNKNOWN else kept is not None
+        except Conflict:
+            raise other from None
 
     def _move(self, temp: str, path: str) -> Answer:
         """Proxies that end TLS leave an address that the server behind them does not know as its own (502, 400); its
@@ -171,9 +182,9 @@ is read all the same.
         size = self._size(file.path)
         if size is None:
             return False
-        if size not in (file.size, _UNKNOWN) or self._sha256(file.path, file.size) != file.sha256:
-            raise Conflict(f"{file.path} holds other bytes")
-        return True
+        if size not in (file.size, _UNKNOWN):
+            raise other_bytes(file)
+        return self._compared(file.path, file)
 
     def _size(self, path: str) -> int | None:
         """None where nothing stands."""
@@ -185,16 +196,16 @@ is read all the same.
         length = answer.headers.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else _UNKNOWN
 
-    def _sha256(self, path: str, size: int) -> str | None:
-        """None where nothing stands."""
-        whole = hashlib.sha256()
-        request = Request(url=self._url(path), auth=self._auth)
-        answer = self.http.save(request, whole.update, limit=max(size, 1))
+    def _compared(self, path: str, file: Thing) -> bool:
+        """False where nothing stands there, Conflict where other bytes do."""
+        stands = Compared(file)
+        answer = self.http.save(Request(url=self._url(path), auth=self._auth), stands, limit=EVERYTHING)
         if answer.status == 404:
-            return None
+            return False
         if not answer.ok:
             raise failure("reading back", answer)
-        return whole.hexdigest()
+        stands.end()
+        return True
 
     def _make(self, folder: str) -> None:
         """The folder and those above it; 405 says that it stands there, 409 that the one above it does not."""

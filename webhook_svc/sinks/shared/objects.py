@@ -8,11 +8,11 @@ from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-from ...core.errors import Conflict, Permanent, Retryable, WebhookError
+from ...core.errors import Permanent, Retryable, WebhookError
 from ...core.outgoing import Answer, Request, Upload
 from ...core.ports import Http
 from ...core.types import EMPTY, Delivery, Receipt
-from .things import Stored, Thing, joined, receipt, things
+from .things import EVERYTHING, Compared, Stored, Thing, joined, other_bytes, receipt, things
 
 READ_BACK: Final = "read back and hashed"
 LONGEST_KEY: Final = 1024
@@ -21,7 +21,9 @@ LONGEST_KEY: Final = 1024
 _MAY_STAND: Final = (403, 409, 412)
 """How stores say that an object stands there already. The condition of a write is not always what they look at first:
 a hold on the object, or that we may create and not overwrite, can come before it."""
-_LARGE: Final = 8 * 1024 * 1024
+LARGE: Final = 8 * 1024 * 1024
+"""Bytes from which it is looked first: a service that refuses a long body need not read it to its end, and then its
+answer may be lost."""
 
 
 def check_prefix(prefix: str) -> None:
@@ -103,8 +105,7 @@ class Bucket:
     ) -> Stored:
         """Sent in one request, whose `headers` hold the condition that nothing stands there, or found; then compared
         as `compare` does."""
-        # A service that refuses a long body need not read it to its end, and then its answer may be lost.
-        head = self.head(thing) if thing.size > _LARGE else None
+        head = self.head(thing) if thing.size > LARGE else None
         if head is not None:
             return Stored(found=True, proof=self.compare(thing, head, same=same, proof=proof))
         answer = self.put(thing, still_ours, headers)
@@ -139,18 +140,19 @@ class Bucket:
         if head.headers.get("content-length", str(thing.size)) == str(thing.size):
             equal = None if self.reads else same(head)
         if equal is None:
-            equal, proof = self._read_back(thing) == thing.sha256, READ_BACK
+            self._read_back(thing)
+            return READ_BACK
         if not equal:
-            raise Conflict(f"{thing.path} holds other bytes")
+            raise other_bytes(thing)
         return proof
 
-    def _read_back(self, thing: Thing) -> str:
-        whole = hashlib.sha256()
+    def _read_back(self, thing: Thing) -> None:
+        stands = Compared(thing)
         request = self.vouched(Request(url=self._url(thing.path)))
-        answer = self.http.save(request, whole.update, limit=max(thing.size, 1))
+        answer = self.http.save(request, stands, limit=EVERYTHING)
         if not answer.ok:
             raise self.failure("reading back", answer)
-        return whole.hexdigest()
+        stands.end()
 
     def _url(self, key: str) -> str:
         return f"{self.address}/{quote(key, safe='/~')}" if key else self.address

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, BinaryIO, Final
 
+from ...core.errors import Conflict
 from ...core.outgoing import Upload
 from ...core.types import Delivery, Receipt
 from ...files import CHUNK
@@ -47,6 +48,33 @@ class Thing:
     def upload(self, still_ours: Callable[[], None]) -> Upload:
         """The body of one request, whose end leaves only once its bytes are proved, and after `still_ours`."""
         return Upload(open=partial(held_back, self.open, still_ours), size=self.size)
+
+
+EVERYTHING: Final = 1 << 62
+"""Bytes of what is read back: `Compared` ends it where it is too long."""
+
+
+class Compared:
+    """Takes what stands where a thing should, piece by piece. Conflict where it holds others, and once it is longer."""
+
+    def __init__(self, thing: Thing) -> None:
+        self._thing = thing
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __call__(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._thing.size:
+            raise other_bytes(self._thing)
+        self._hash.update(chunk)
+
+    def end(self) -> None:
+        if self._hash.hexdigest() != self._thing.sha256:
+            raise other_bytes(self._thing)
+
+
+def other_bytes(thing: Thing) -> Conflict:
+    return Conflict(f"{thing.path} holds other bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
