@@ -6,6 +6,7 @@ from typing import Any
 
 import apprise
 import pytest
+import requests
 
 from tests.guard import secret
 from webhook_svc.core.errors import Permanent, Retryable
@@ -15,6 +16,7 @@ from webhook_svc.sinks.apprise import AppriseSettings
 from .rigs.apprise import AppriseRig
 from .rigs.base import SECRETS
 from .rigs.front import Fault
+from .rigs.servers import free_port
 
 
 @pytest.fixture
@@ -73,6 +75,41 @@ def test_a_notice_is_rather_sent_twice_than_lost_and_counted(rig: AppriseRig, bu
     assert 1 == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
     assert rig.again().deliver(bundle().delivery(), progress).found
     assert 2 == len(rig.receiver.notices)
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1:{port}", "nobody.invalid"], ids=["refused", "unknown name"])
+def test_a_service_that_nobody_reached_was_told_nothing(
+    rig: AppriseRig, bundle: Any, progress: Any, where: str, heard: list[str]
+) -> None:
+    url = f"json://{where.format(port=free_port())}/{SECRETS[1]}"
+    with pytest.raises(Retryable, match=r"could not deliver it$"):
+        rig.make(url=url).deliver(bundle(title="Socket Exception error=500").delivery(), progress)
+    assert 0 == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
+    assert "apprise" not in heard
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["Socket Exception: NewConnectionError", "Socket Exception: reset"],
+        ["Sent it", "Socket Exception: NewConnectionError"],
+        [],
+    ],
+    ids=["broken off", "a part was sent", "nothing is known"],
+)
+def test_a_service_that_may_have_been_told_something_is_told_again(
+    rig: AppriseRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
+    def post(*_: Any, **__: Any) -> None:
+        for one in said:
+            logging.getLogger("apprise").debug(one)
+        raise requests.ConnectionError("NewConnectionError" if said else "")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(requests, "request", post)
+        with pytest.raises(Retryable):
+            rig.sink.deliver(bundle().delivery(), progress)
+    assert 1 == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
 
 
 def test_a_service_that_takes_too_long_is_tried_again(

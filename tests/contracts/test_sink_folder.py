@@ -171,6 +171,8 @@ def test_without_manifest_only_the_files_are_written(root: Path, bundle: Any) ->
         (errno.ESTALE, Retryable, "tale"),
         (errno.ENAMETOOLONG, Permanent, "too long"),
         (errno.ENOTSUP, Permanent, "hard links"),
+        (errno.EPERM, Permanent, "hard links"),
+        (errno.ENOSYS, Permanent, "hard links"),
     ],
 )
 def test_what_the_system_says_becomes_a_fate(

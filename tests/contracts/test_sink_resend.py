@@ -90,6 +90,15 @@ def test_a_key_whose_request_is_under_way_is_waited_for(rig: ResendRig, bundle: 
         rig.sink.deliver(bundle().delivery(), progress)
 
 
+def test_a_key_whose_request_is_under_way_leaves_a_doubt(rig: ResendRig, bundle: Any, progress: Any) -> None:
+    """What is under way may well be sent."""
+    rig.outbox.under_way.add("dlv_01")
+    with pytest.raises(Retryable):
+        at(rig, NOW).deliver(bundle().delivery(), progress)
+    rig.outbox.under_way.clear()
+    assert 1 == at(rig, NOW + 25 * HOUR).deliver(bundle().delivery(), progress).details["repeats"]
+
+
 def test_another_mail_under_the_same_key_is_a_conflict(rig: ResendRig, bundle: Any, progress: Any) -> None:
     at(rig, NOW).deliver(bundle().delivery(), progress)
     with pytest.raises(Conflict, match="settings were changed"):

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -11,8 +11,9 @@ from webhook_svc.core.errors import Permanent, Retryable, Unlikely, WebhookError
 from webhook_svc.core.settings import Secret, Url
 from webhook_svc.sinks.slack import SlackSettings
 
-from .rigs.base import SECRETS
+from .rigs.base import SECRETS, make_sink
 from .rigs.front import Fault
+from .rigs.servers import free_port
 from .rigs.slack import CHANNEL, SlackRig
 
 DEED = b"%PDF-1.7 deed %%EOF"
@@ -138,6 +139,30 @@ def test_trouble_at_any_request_shares_the_files_once(
     assert rig.again().deliver(bundle().delivery(), progress).found
 
 
+class Unreached:
+    """A client that is refused the connection for one method."""
+
+    def __init__(self, http: Any, method: str) -> None:
+        self.http = http
+        self.method = method
+
+    def call(self, request: Any, **_: Any) -> Any:
+        if request.url.endswith(self.method):
+            raise Retryable("nobody there")
+        return self.http.call(request)
+
+
+def test_files_that_were_not_shared_for_nobody_was_there_are_no_repeat(
+    rig: SlackRig, bundle: Any, progress: Any
+) -> None:
+    http = Unreached(rig.sink.http, "files.completeUploadExternal")
+    with pytest.raises(Retryable, match="nobody there"):
+        type(rig.sink)("chat", rig.sink.settings, cast(Any, http)).deliver(bundle().delivery(), progress)
+    rig.front.forget()
+    assert 0 == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
+    assert "/api/files.info" not in [target for _, target in rig.front.seen]
+
+
 def test_what_may_not_be_looked_at_is_shared_again_and_counted(rig: SlackRig, bundle: Any, progress: Any) -> None:
     rig.workspace.may_look = False
     rig.front.meet(Fault(passes=True), at=2)
@@ -211,6 +236,13 @@ def test_a_notice_is_rather_sent_twice_than_lost_and_counted(
     rig.front.forget()
     assert repeats == rig.hook().deliver(bundle().delivery(), progress).details["repeats"]
     assert 1 + repeats == len(rig.workspace.notices)
+
+
+def test_a_hook_that_nobody_reached_was_told_nothing(rig: SlackRig, bundle: Any, progress: Any) -> None:
+    sink = make_sink("slack", {"url": f"http://127.0.0.1:{free_port()}/services/T0/B0/{SECRETS[1]}"})
+    with pytest.raises(Retryable):
+        sink.deliver(bundle().delivery(), progress)
+    assert 0 == rig.hook().deliver(bundle().delivery(), progress).details["repeats"]
 
 
 def test_check_tells_a_hook_that_works_from_one_that_is_gone(rig: SlackRig) -> None:

@@ -11,6 +11,7 @@ from webhook_svc.sinks.teams import TeamsSettings
 
 from .rigs.base import SECRETS
 from .rigs.front import Fault
+from .rigs.servers import free_port
 from .rigs.teams import TeamsRig
 
 PATH = "/workflows/1/triggers/manual/paths/invoke?sig=" + secret("sig")
@@ -95,6 +96,12 @@ def test_a_notice_is_rather_sent_twice_than_lost_and_counted(
     assert repeats == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
     assert rig.again().deliver(bundle().delivery(), progress).found
     assert 1 + repeats == len(rig.workflow.cards)
+
+
+def test_a_workflow_that_nobody_reached_was_told_nothing(rig: TeamsRig, bundle: Any, progress: Any) -> None:
+    with pytest.raises(Retryable):
+        rig.make(url=f"http://127.0.0.1:{free_port()}{PATH}").deliver(bundle().delivery(), progress)
+    assert 0 == rig.again().deliver(bundle().delivery(), progress).details["repeats"]
 
 
 def test_check_posts_nothing(rig: TeamsRig) -> None:

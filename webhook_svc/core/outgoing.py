@@ -1,5 +1,6 @@
 """What goes out to a provider or a destination: requests, their answers, and the steps that a download is made of."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,6 +15,11 @@ class Upload:
 
     open: Callable[[], BinaryIO]
     size: int
+
+
+def in_json(value: Any) -> bytes:
+    """As it goes out: UTF-8, what cannot be written in that (half of a surrogate pair) escaped."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

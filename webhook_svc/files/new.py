@@ -69,8 +69,17 @@ class NewFile:
             self._handle = -1
 
     def link(self, final: StrPath) -> None:
-        """Named. FileExistsError where something stands there: never over it."""
-        os.link(self.temp, final)
+        """Named. FileExistsError where something stands there: never over it.
+
+        ENOTSUP where the file system knows no hard links: that is what EPERM means of a file that we have just made
+        (link(2)), and ENOSYS at a mount in user space.
+        """
+        try:
+            os.link(self.temp, final)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOSYS):
+                raise
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), os.fspath(final)) from None
 
     def move(self, final: StrPath) -> None:
         """Named by a rename, which watchers of a folder wait for. FileExistsError where something stands there; a file

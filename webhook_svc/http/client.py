@@ -1,6 +1,5 @@
 """Requests out, answers in: credentials, redirects and caps."""
 
-import json
 import re
 import socket
 import time
@@ -15,7 +14,7 @@ import urllib3
 from .. import __version__
 from ..core.addresses import read_address
 from ..core.errors import Permanent, Retryable
-from ..core.outgoing import Answer, Request, Upload
+from ..core.outgoing import Answer, Request, Upload, in_json
 from ..core.ports import ANSWER_LIMIT
 from ..core.types import EMPTY
 from .address import read
@@ -186,8 +185,7 @@ def _is_loopback(host: str) -> bool:
 
 def _content(request: Request) -> bytes | None:
     if request.json is not None:
-        text = json.dumps(request.json, ensure_ascii=False, separators=(",", ":"))
-        return text.encode("utf-8", "backslashreplace")
+        return in_json(request.json)
     return request.body if isinstance(request.body, bytes) else None
 
 

@@ -18,6 +18,8 @@ _LONGEST: Final = 3000
 _LONGEST_TITLE: Final = 250
 _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}://.+")
 _CODE: Final = re.compile(r"\berror=(\d{3})\b")
+_NO_CONNECTION: Final = re.compile(r"NewConnectionError|NameResolutionError|ConnectTimeoutError")
+_UNREACHED, _BROKE_OFF, _SENT = "nobody was reached", "the connection broke off", "something was sent"
 _WORD: Final = re.compile(r"[\w .()/+&-]{1,40}")
 
 
@@ -57,8 +59,9 @@ rules on addresses (`allow_hosts`), `[http] proxy`, its time-outs and its certif
 proxies (`HTTPS_PROXY`) count instead. So let nobody choose the address whom you would not let choose a host in your
 network.
 
-**Retry:** Apprise says yes or no, and after a no the notice may have arrived all the same. It is sent again, for to be
-told twice is better than never, and the receipt counts it (`repeats`). What was accepted is not sent again.
+**Retry:** Apprise says yes or no, and after a no the notice may have arrived all the same, unless nobody could be
+reached. It is sent again, for to be told twice is better than never, and the receipt counts it (`repeats`). What was
+accepted is not sent again.
 
 **Limits:** no files. A text ends after 3000 characters, a title after 250; the service may have less. `check` only
 reads the address: whether the service takes it, a notice shows.
@@ -82,8 +85,11 @@ reads the address: whether the service takes it, a notice shows.
         title = words(self.settings.title, delivery, _LONGEST_TITLE, _calling_nobody)
         text = words(self.settings.text, delivery, _LONGEST, _calling_nobody)
         once.begin()
-        with service.notify(body=text, title=title, body_format=apprise.NotifyFormat.TEXT) as result:
+        plain = apprise.NotifyFormat.TEXT
+        with service.notify(body=text, title=title, body_format=plain, log_level=logging.DEBUG) as result:
             if not result:
+                if _reached_nobody(result):
+                    once.refused()
                 raise _failure(result)
         name = _name(service)
         once.done(service=name)
@@ -103,11 +109,25 @@ reads the address: whether the service takes it, a notice shows.
         return Receipt(location=service, proof=self.proof, found=found, details={"repeats": once.repeats})
 
 
+class _Discreet(logging.Filter):
+    """What the library logs is foreign text, and may hold parts of the address. Warnings are let through, to its
+    results; of all else no more than whether anything was sent, and whether anybody could be reached."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            said = record.getMessage()
+            broke = _UNREACHED if _NO_CONNECTION.search(said) else _BROKE_OFF
+            record.msg = broke if said.startswith("Socket Exception") else _SENT if said.startswith("Sent ") else ""
+            record.args = None
+        return bool(record.msg)
+
+
 def _quiet() -> None:
-    """What the library logs is foreign text, and may hold parts of the address."""
     log = logging.getLogger("apprise")
     if log.propagate:
         log.addHandler(logging.NullHandler())
+        log.addFilter(_Discreet())
+        log.setLevel(logging.DEBUG)
         log.propagate = False
 
 
@@ -122,6 +142,11 @@ def _failure(result: apprise.AppriseResult) -> WebhookError:
         return Retryable("the service did not answer Apprise in time")
     codes = sorted({code for entry in result.logs() for code in _CODE.findall(entry.message)})
     return Retryable("Apprise could not deliver it" + (f": the service answered {', '.join(codes)}" if codes else ""))
+
+
+def _reached_nobody(result: apprise.AppriseResult) -> bool:
+    """Whether there never was a connection: of that the library tells in its log alone."""
+    return {entry.message for entry in result.logs() if entry.level != "WARNING"} == {_UNREACHED}
 
 
 def _calling_nobody(text: str) -> str:

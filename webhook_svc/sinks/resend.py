@@ -14,6 +14,7 @@ from ..core.types import Delivery, Receipt
 from .mail.letter import Attachment, Letter, LetterSettings
 from .mail.mailing import PROOF, Mailing, Taken, check_recipients, header_value, in_json, post, said_in
 from .shared.answers import failure
+from .shared.once import unsure
 
 _MOST: Final = 40_000_000
 """Bytes of a mail (https://resend.com/docs/api-reference/emails/send-email, read 22 Nov 2026)."""
@@ -64,7 +65,9 @@ more. It sets a `Message-ID` of its own, and tells of bounces and of suppressed 
 
     def deliver(self, delivery: Delivery, progress: Progress) -> Receipt:
         request = partial(self._request, delivery.id)
-        return self._mailing.send(delivery, progress, request=request, taken=_taken, refused=_refused)
+        return self._mailing.send(
+            delivery, progress, request=request, taken=_taken, refused=_refused, doubtful=_doubtful
+        )
 
     def check(self) -> str:
         request = Request(url=f"{self._address}/domains", headers={"Accept": "application/json"}, auth=self._auth)
@@ -108,6 +111,11 @@ def _refused(answer: Answer) -> WebhookError:
     if word == "invalid_idempotent_request":
         return Conflict("Resend has another mail under the key of this delivery: its settings were changed since")
     return failure("Resend", answer, word)
+
+
+def _doubtful(answer: Answer) -> bool:
+    """An earlier request under the delivery's key may be at work on it still."""
+    return unsure(answer) or _word(answer) == "concurrent_idempotent_requests"
 
 
 def _word(answer: Answer) -> str:

@@ -13,7 +13,7 @@ from ..core.ports import Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Part, Receipt, at_path
 from .shared.answers import failure
-from .shared.hook import host, origin
+from .shared.hook import JSON, host, message, origin
 from .shared.notice import TEXT, judged, words
 from .shared.once import Once, unsure
 
@@ -30,6 +30,7 @@ _MAY_PASS: Final = _UNSURE | {
 }
 """Credentials are renewed, scopes granted, bots invited, outages end."""
 _UNSEEN: Final = ("file_not_found", "file_deleted", "missing_scope")
+_FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 _REMEMBERED: Final = 50
 """Of many files that are shared at once so many ids are kept, looked for and told of: all are shared, or none."""
 
@@ -98,7 +99,7 @@ delivery.
         if self.settings.url is None:
             self._call("auth.test", "testing the token")
             return "Slack knows our token (its scopes and its place in the channel show with the first delivery)"
-        answer = self._post(self.settings.url, "")
+        answer = self._post(self.settings.url, message({"text": ""}, lambda: None))
         if answer.status != 400:
             raise _hook_failure("testing the hook", answer)
         return f"{host(self.settings.url)} knows the hook (it refused an empty notice, which nobody sees)"
@@ -106,16 +107,15 @@ delivery.
     # --- a notice ---
 
     def _notice(self, url: Secret, delivery: Delivery, once: Once) -> dict[str, Any]:
-        once.begin()
-        answer = self._post(url, self._text(delivery))
+        answer = self._post(url, message({"text": self._text(delivery)}, once.begin))
         if answer.status != 200 or answer.body.strip() != b"ok":
             if not unsure(answer):
                 once.refused()
             raise _hook_failure("posting", answer)
         return {}
 
-    def _post(self, url: Secret, text: str) -> Answer:
-        return self.http.call(Request(method="POST", url=url.reveal().strip(), json={"text": text}))
+    def _post(self, url: Secret, body: Upload) -> Answer:
+        return self.http.call(Request(method="POST", url=url.reveal().strip(), headers=JSON, body=body))
 
     def _text(self, delivery: Delivery) -> str:
         return words(self.settings.text, delivery, _LONGEST, _escaped)
@@ -127,14 +127,13 @@ delivery.
             raise Permanent("Slack takes files of 1 GiB at most; a notice has no limit")
         ids = [self._upload(delivery, placed.part) for placed in delivery.files]
         kept = ids[:_REMEMBERED]
-        once.begin(ids=kept)
         titles = [placed.part.name for placed in delivery.files]
         body = {
             "files": [{"id": one, "title": title} for one, title in zip(ids, titles, strict=True)],
             "channel_id": self.settings.channel,
             "initial_comment": self._text(delivery),
         }
-        answer = self._ask("files.completeUploadExternal", json=body)
+        answer = self._ask("files.completeUploadExternal", JSON, message(body, partial(once.begin, ids=kept)))
         if _said(answer, "ok") is not True and not _is_unsure(answer):
             once.refused()
         _good("sharing the files", answer)
@@ -162,17 +161,16 @@ delivery.
 
     def _stands(self, file_id: str) -> bool:
         """Whether the file is in our channel. A file that is not known, or that we may not look at, is not."""
-        answer = self._ask("files.info", form={"file": file_id})
+        answer = self._ask("files.info", _FORM, urlencode({"file": file_id}).encode())
         if _said(answer, "ok") is not True and (not answer.ok or _said(answer, "error") not in _UNSEEN):
             _good("looking", answer)
         places: Iterable[Any] = (_said(answer, f"file.{one}") for one in ("channels", "groups", "ims"))
         return any(self.settings.channel in place for place in places if isinstance(place, list))
 
     def _call(self, method: str, act: str, **form: str) -> Any:
-        return _good(act, self._ask(method, form=form))
+        return _good(act, self._ask(method, _FORM, urlencode(form).encode()))
 
-    def _ask(self, method: str, *, form: Mapping[str, str] | None = None, json: Any = None) -> Answer:
-        headers = {} if form is None else {"Content-Type": "application/x-www-form-urlencoded"}
+    def _ask(self, method: str, headers: Mapping[str, str], body: bytes | Upload) -> Answer:
         token = self.settings.token.reveal() if self.settings.token else ""
         return self.http.call(
             Request(
@@ -180,8 +178,7 @@ delivery.
                 url=f"{self.settings.api.rstrip('/')}/{method}",
                 headers=headers,
                 auth={"Authorization": f"Bearer {token}"},
-                json=json,
-                body=urlencode(form).encode() if form is not None else None,
+                body=body,
             )
         )
 

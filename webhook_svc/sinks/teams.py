@@ -12,7 +12,7 @@ from ..core.ports import Progress, Sink
 from ..core.settings import Secret, setting
 from ..core.types import Delivery, Receipt, at_path
 from .shared.answers import failure
-from .shared.hook import asked, host, origin
+from .shared.hook import JSON, asked, host, message, origin
 from .shared.notice import TEXT, judged, words
 from .shared.once import Once, unsure
 from .shared.wording import filled, judge, one_line, values
@@ -73,9 +73,9 @@ still valid only a notice shows.
         once = Once(delivery, progress)
         found = once.known is not None
         if not found:
-            once.begin()
+            body = message(self._message(delivery), once.begin)
             answer = self.http.call(
-                Request(method="POST", url=self.settings.url.reveal().strip(), json=self._message(delivery))
+                Request(method="POST", url=self.settings.url.reveal().strip(), headers=JSON, body=body)
             )
             if not _accepted(answer):
                 if not unsure(answer):

@@ -59,8 +59,12 @@ class Mailing:
         request: Callable[[Letter], Request],
         taken: Callable[[Answer], Taken],
         refused: Callable[[Answer], WebhookError],
+        doubtful: Callable[[Answer], bool] = unsure,
     ) -> Receipt:
-        """`request` words the letter as the service wants it, `taken` and `refused` read what it says to that."""
+        """`request` words the letter as the service wants it, `taken` and `refused` read what it says to that.
+
+        `doubtful`: whether the mail may go out although the answer is a no.
+        """
         once = Once(delivery, progress)
         found = once.known is not None
         plan = self._plan(delivery, once)
@@ -69,7 +73,7 @@ class Mailing:
             harmless = self._clock() - plan["date"] < self._keys_last
             answer = self._http.call(_begun(request(letter), partial(once.begin, harmless, **plan)))
             if not answer.ok:
-                if not unsure(answer):
+                if not doubtful(answer):
                     once.refused()
                 raise refused(answer)
             said = taken(answer)

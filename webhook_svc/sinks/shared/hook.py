@@ -1,13 +1,20 @@
 """Secret addresses: whoever knows one may post there, so it is configured, shown and logged as a secret."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from io import BytesIO
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ...core.outgoing import Request
+from ...core.outgoing import Request, Upload, in_json
 from ...core.ports import Http
 from ...core.settings import Secret, host_of
 from ...core.types import EMPTY
 from .answers import MAY_PASS, failure
+from .upload import held_back
+
+JSON: Final = {"Content-Type": "application/json"}
+"""The headers of a `message`."""
 
 
 def origin(url: Secret) -> str:
@@ -33,3 +40,9 @@ def asked(http: Http, url: Secret, auth: Mapping[str, str] = EMPTY) -> str:
     if answer.status in MAY_PASS or answer.status >= 500 or answer.status == 410:
         raise failure("asking with OPTIONS", answer)
     return f"{host(url)} is there ({answer.status} to OPTIONS; only a delivery shows the rest)"
+
+
+def message(said: Any, begin: Callable[[], None]) -> Upload:
+    """As JSON. `begin` is called once there is a connection, before any of it leaves."""
+    content = in_json(said)
+    return Upload(open=partial(held_back, partial(BytesIO, content), begin), size=len(content))
