@@ -1,5 +1,6 @@
 """The client against servers that misbehave, over real sockets."""
 
+import dataclasses
 import datetime
 import ipaddress
 import socket
@@ -722,6 +723,25 @@ def test_a_redirect_to_a_trusted_host_adds_no_credentials(serving: Any) -> None:
     with client(target.url, allow_hosts=frozenset({source.origin})) as http:
         assert b"the file" == http.call(Request(url=source.url, auth={"Authorization": "Bearer secret"})).body
     assert b"secret" not in source.requests[0] + target.requests[0]
+
+
+def test_parameters_that_are_credentials_go_to_a_trusted_host_alone(serving: Any) -> None:
+    request = Request(url="", auth_query={"key": "s&3", "id": "1"})
+    server = serving(always(answer(b"x")))
+    with client(server.url) as http:
+        http.call(dataclasses.replace(request, url=f"{server.url}/?a=b"))
+        http.call(dataclasses.replace(request, url=f"{server.url}/c"))
+    with client(allow_hosts=frozenset({server.origin})) as http:
+        http.call(dataclasses.replace(request, url=f"{server.url}/d"))
+    assert [b"/?a=b&key=s%263&id=1", b"/c?key=s%263&id=1", b"/d"] == [one.split(b" ")[1] for one in server.requests]
+
+
+def test_a_redirect_takes_no_parameters_along_that_are_credentials(serving: Any) -> None:
+    target = serving(always(answer(b"the file")))
+    source = serving(sending_to(f"{target.url}/file"))
+    with client(source.url, target.url) as http:
+        http.call(Request(url=source.url, auth_query={"key": "secret"}))
+    assert b"GET /file HTTP" in target.requests[0]
 
 
 def test_a_relative_redirect_keeps_credentials_and_connection(serving: Any) -> None:

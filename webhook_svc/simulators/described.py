@@ -15,29 +15,20 @@ from flask import Response, request
 from ..core.errors import ConfigError
 from ..core.ports import Simulator
 from ..core.settings import Secret
-from ..core.template import Field, Template
+from ..core.template import Template
 from ..core.types import RawRequest, at_path
 from ..profiles.asked import Asked, filled
-from ..profiles.description import ListCall, LoginCall
+from ..profiles.description import Description, ListCall, LoginCall
 from ..profiles.profile import Profile, read, read_simulate
 from ..profiles.simulate import Simulate
 from ..profiles.steps import DownloadStep
 from ..signing.reading import Place
 from ..signing.sign import sign
 from .account import Account, Signed, made_up, said
+from .filling import placed, put, typed
 from .mark import MARK
-from .quirks import (
-    API_QUIRKS,
-    CALLBACK_QUIRKS,
-    CERTIFICATE_QUIRKS,
-    FILE_QUIRKS,
-    LINK_QUIRKS,
-    LIST_QUIRKS,
-    ROTATION_QUIRKS,
-    TIMED_QUIRKS,
-    TOKEN_QUIRKS,
-)
-from .routes import Route, put, route_of
+from .offered import quirks_of, shows_late, shows_not_ready
+from .routes import Route, route_of
 
 _BOUNDARY = "----boundary-of-the-form"
 
@@ -65,7 +56,7 @@ class DescribedSimulator(Account, Simulator):
         return {"provider": self.profile.name, **({"secrets": [self.secret]} if signed else {}), **values}
 
     @property
-    def described(self) -> Any:
+    def described(self) -> Description:
         return self.profile.description
 
     @property
@@ -135,7 +126,7 @@ class DescribedSimulator(Account, Simulator):
         return {"signature": wrong or self.secret}
 
     def _request(self, names: Mapping[str, str]) -> RawRequest:
-        content = json.dumps(_typed(self.simulated.callback, names), separators=(",", ":")).encode()
+        content = json.dumps(typed(self.simulated.callback, names), separators=(",", ":")).encode()
         kind, body = self._body(content, names)
         headers = [("content-type", kind)]
         headers += [(name.lower(), filled(text, names)) for name, text in self.simulated.headers.items()]
@@ -198,7 +189,7 @@ class DescribedSimulator(Account, Simulator):
             case LoginCall():
                 self._tokens.add(token := made_up(48))
                 lasts = {asked.lasts: 3600} if asked.lasts else {}
-                return _json({asked.token: token, **lasts})
+                return placed({asked.token: token, **lasts})
             case ListCall():
                 return self._page(asked, fields)
             case DownloadStep(save=""):
@@ -221,13 +212,13 @@ class DescribedSimulator(Account, Simulator):
         self._told.update((value, signed.id) for value in _values_taken(step, answer))
         if self._shows_not_ready is step and self.shown.take("not_ready"):
             return self._not_ready(step, answer)
-        return _json({"/": answer})
+        return placed({"/": answer})
 
     def _filled(self, step: DownloadStep, signed: Signed, names: Mapping[str, str]) -> Any:
         links = {part: self.link(signed.id, part) for part in ("document", "certificate", "audit")}
         asking = [one for one in self.described.download if one.asks]
         example = next(answer for one, answer in zip(asking, self.simulated.answers, strict=True) if one is step)
-        return _typed(example, names, lambda field: links[field.detail or "document"])
+        return typed(example, names, lambda field: links[field.detail or "document"])
 
     def _not_ready(self, step: DownloadStep, answer: Any) -> Response:
         if step.not_ready:
@@ -235,7 +226,7 @@ class DescribedSimulator(Account, Simulator):
         path = next(iter(step.expect), "")
         if path:
             put(answer, path, "not yet")
-        return _json({"/": answer if path else type(answer)()})
+        return placed({"/": answer if path else type(answer)()})
 
     def _file(self, step: DownloadStep, signed: Signed) -> Response:
         if self._is_late(step):
@@ -266,7 +257,7 @@ class DescribedSimulator(Account, Simulator):
             answer[asked.cursor] = None if last else str(number + asked.first)
         answer |= {asked.total: total} if asked.total else {}
         answer |= {asked.pages: -(-total // asked.size)} if asked.pages else {}
-        return _json(answer)
+        return placed(answer)
 
     def _row(self, asked: ListCall, signed: Signed) -> Any:
         at = self._time(int(signed.finished))["iso"]
@@ -298,66 +289,6 @@ def kind_of(path: Path, name: str = "") -> type:
         "quirks": tuple(quirks_of(profile, simulated)),
     }
     return type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
-
-
-def quirks_of(profile: Profile, simulated: Simulate) -> Iterator[str]:
-    """The misbehaviour that such an account can show."""
-    described = profile.description
-    unsigned, first = described.verify.alg == "none", described.download[0]
-    yield from (quirk for quirk in CALLBACK_QUIRKS if not (unsigned and quirk == "wrong_signature"))
-    yield from TIMED_QUIRKS if described.verify.tolerance else ()
-    yield from ROTATION_QUIRKS if simulated.rotated else ()
-    yield from FILE_QUIRKS
-    saves = next(step for step in described.download if step.save == "document")
-    yield from LINK_QUIRKS if route_of(saves, profile.settings) is None else ()
-    cannot = {"html_page": first.asks, "not_ready": shows_not_ready(profile)}
-    yield from (quirk for quirk in API_QUIRKS if cannot.get(quirk, True))
-    yield from CERTIFICATE_QUIRKS if shows_late(profile) else ()
-    yield from TOKEN_QUIRKS if described.login else ()
-    yield from LIST_QUIRKS if described.list_ and not described.list_.cursor else ()
-
-
-def shows_not_ready(profile: Profile) -> DownloadStep | None:
-    """The first step that can say that the document is not ready."""
-    return next((step for step in profile.description.download if step.expect or step.not_ready or step.take), None)
-
-
-def shows_late(profile: Profile) -> DownloadStep | None:
-    """The step that can say that there is no certificate yet."""
-    steps = profile.description.download
-    late = next((step for step in steps if step.save == "certificate" and step.optional), None)
-    if late is None or route_of(late, profile.settings) is not None:
-        return late
-    whole = late.address.whole
-    return next((step for step in steps if whole and whole.name in step.take), None)
-
-
-# --- bytes ------------------------------------------------------------------------------------------------------------
-
-
-def _json(places: Mapping[str, Any]) -> Response:
-    """Values by path; `/` alone is the whole answer."""
-    if "/" in places:
-        content = places["/"]
-    else:
-        content = {}
-        for path, value in places.items():
-            put(content, path, value)
-    return Response(json.dumps(content), mimetype="application/json")
-
-
-def _typed(value: Any, names: Mapping[str, str], link: Callable[[Field], str] | None = None) -> Any:
-    """The value with its templates filled; `{ts:number}` alone becomes a number."""
-    if isinstance(value, Mapping):
-        return {key: _typed(inner, names, link) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_typed(inner, names, link) for inner in value]
-    if not isinstance(value, str):
-        return value
-    template = Template.parse(value)
-    if template.whole and template.whole.detail == "number":
-        return int(names[template.whole.name])
-    return template.render(lambda field: link(field) if link and field.name == "link" else names[field.name])
 
 
 def _values_taken(step: DownloadStep, answer: Any) -> Iterator[str]:

@@ -55,14 +55,6 @@ def route_of(asked: Asked, own: Container[str]) -> Route | None:
     )
 
 
-def put(tree: Any, path: str, value: Any) -> None:
-    """The value at `/a/b` or `a.b`, with all that is needed above it."""
-    *way, last = path[1:].split("/") if path.startswith("/") else path.split(".")
-    for key in way:
-        tree = tree[int(key)] if isinstance(tree, list) else tree.setdefault(key, {})
-    tree[int(last) if isinstance(tree, list) else last] = value
-
-
 def _told_apart(names: tuple[str, ...]) -> tuple[str, ...]:
     """The same field may stand twice in an address."""
     return tuple(name if name not in names[:place] else f"{name}#{place}" for place, name in enumerate(names))

@@ -1,0 +1,126 @@
+"""Callbacks with several events, wildcards and joined ids; handshakes that only a known sender gets; echoes."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.guard import secret
+from webhook_svc.core.errors import Problem
+from webhook_svc.core.settings import build
+from webhook_svc.core.types import Meaning, RawRequest
+from webhook_svc.providers.generic import Generic, GenericSettings
+
+BASE = "https://api.example.test/v1"
+CLIENT = secret("client-id")
+TABLE: Mapping[str, Any] = {
+    "secrets": [CLIENT],
+    "values": {"api_base": BASE},
+    "verify": {"alg": "equal", "signature": "header:X-Client"},
+    "event": {"type": "/type", "ready": ["done"], "changed": ["sealed"], "terminal": ["gone"], "document": "/id"},
+    "download": [{"get": "{api_base}/c/{document}", "save": "document"}],
+}
+
+
+def generic(**changed: Any) -> Generic:
+    problems: list[Problem] = []
+    settings = build(GenericSettings, {**TABLE, **changed}, "sources.x", problems)
+    assert [] == problems
+    return Generic("x", settings, "https://hooks.example.test")
+
+
+def event(**changed: Any) -> dict[str, Any]:
+    return {**TABLE["event"], **changed}
+
+
+def said(content: Any) -> RawRequest:
+    return RawRequest(body=json.dumps(content).encode())
+
+
+def test_every_event_of_a_list_is_read() -> None:
+    provider = generic(event=event(each="/", id="/n"))
+    two = said([{"n": 1, "type": "seen", "id": "a"}, {"n": 2, "type": "done", "id": "b"}])
+    assert [Meaning.OTHER, Meaning.READY] == [one.meaning for one in provider.parse(two)]
+    assert "1" == provider.delivery_id(two)
+
+
+@pytest.mark.parametrize("content", [[], {}, "x", None, [{"type": "done", "id": "a"}] * 101])
+def test_a_list_of_events_that_is_none_is_not_understood(content: Any) -> None:
+    provider = generic(event=event(each="/"))
+    with pytest.raises(ValueError, match="no list of 1 to 100 events"):
+        provider.parse(said(content))
+    assert "" == provider.delivery_id(said(content))
+
+
+def test_an_element_of_a_list_may_be_no_event() -> None:
+    with pytest.raises(ValueError, match="no type"):
+        generic(event=event(each="/")).parse(said([7]))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "meaning"),
+    [
+        (["seen", "done"], Meaning.READY),
+        (["gone", "done", "sealed"], Meaning.CHANGED),
+        (["gone", "seen"], Meaning.TERMINAL),
+        (["seen"], Meaning.OTHER),
+    ],
+)
+def test_of_several_types_the_one_that_means_most_counts(kinds: list[str], meaning: Meaning) -> None:
+    provider = generic(event=event(type="/events/*/type"))
+    [one] = provider.parse(said({"id": "a", "events": [{"type": kind} for kind in kinds]}))
+    assert meaning is one.meaning
+
+
+def test_an_id_may_be_joined_of_several_values() -> None:
+    provider = generic(event=event(id="/a + /b/c + /missing"))
+    assert "1/x" == provider.delivery_id(said({"a": 1, "b": {"c": "x"}}))
+    assert "" == provider.delivery_id(said({"a": []}))
+
+
+HANDSHAKE = {"echo": "header:X-Client", "key": "client", "header": "X-Client", "genuine": True}
+
+
+def asking(client: str) -> RawRequest:
+    return RawRequest(method="GET", headers=(("x-client", client),))
+
+
+def test_a_known_sender_gets_its_handshake_back_in_header_and_body() -> None:
+    reply = generic(challenge=HANDSHAKE).challenge(asking(CLIENT))
+    assert reply is not None
+    assert (200, {"client": CLIENT}) == (reply.status, json.loads(reply.body))
+    assert (("X-Client", CLIENT),) == reply.headers
+
+
+@pytest.mark.parametrize("client", ["", "stranger", f"{CLIENT}x", "a\r\nX: y", "\xff", "x" * 70_000])
+def test_a_stranger_gets_no_answer_to_a_handshake(client: str) -> None:
+    assert generic(challenge=HANDSHAKE).challenge(asking(client)) is None
+
+
+def test_a_handshake_may_want_no_more_than_a_2xx() -> None:
+    provider = generic(challenge={"method": "POST", "when": {"/type": "verification"}})
+    reply = provider.challenge(said({"type": "verification"}))
+    assert reply is not None
+    assert (200, b"") == (reply.status, reply.body)
+    assert provider.challenge(said({"type": "done"})) is None
+
+
+@pytest.mark.parametrize(("sent", "echoed"), [("id-1", (("X-Client", "id-1"),)), ("a\nb", ()), ("\xff", ())])
+def test_an_acknowledgement_echoes_a_header(sent: str, echoed: tuple[tuple[str, str], ...]) -> None:
+    reply = generic(acknowledge={"echo": "X-Client"}).acknowledge(RawRequest(headers=(("x-client", sent),)))
+    assert echoed == reply.headers
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"challenge": {"key": "x"}}, "a place in `echo`"),
+        ({"challenge": {"method": "POST"}}, "may be a callback"),
+        ({"acknowledge": {"echo": "X-.*"}}, "the name of one header"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_a_sentence(changed: dict[str, Any], expected: str) -> None:
+    problems: list[Problem] = []
+    build(GenericSettings, {**TABLE, **changed}, "sources.x", problems)
+    assert [True] == [expected in problem.expected for problem in problems]

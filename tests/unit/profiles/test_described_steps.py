@@ -1,0 +1,252 @@
+"""Download steps that walk lists, log in, hide credentials, and forgive what only a certificate needs."""
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.guard import secret
+from webhook_svc.core.errors import NotReady, Permanent, Problem, RenewToken, Retryable, WebhookError
+from webhook_svc.core.outgoing import Answer, Call, Lacking, Login, Request, Save
+from webhook_svc.core.ports import Step
+from webhook_svc.core.settings import build
+from webhook_svc.core.types import DocumentRef
+from webhook_svc.providers.generic import Generic, GenericSettings
+
+BASE = "https://api.example.test/v1"
+KEY = secret("key")
+TABLE: Mapping[str, Any] = {
+    "secrets": [secret("in-house")],
+    "values": {"api_base": BASE, "api_key": KEY},
+    "verify": {"alg": "hmac-sha256", "message": "{body}", "signature": "header:X-Signature"},
+    "event": {"type": "/type", "ready": ["done"], "document": "/id"},
+}
+FILE = {"get": "{api_base}/files/{file}", "save": "document"}
+FILES = {"get": "{api_base}/c/{document}", "each": "/files", "take": {"file": "/id"}}
+STATE = {"get": "{api_base}/c/{document}", "expect": {"/state": ["done", "sealed"]}, "ended": {"/state": "declined"}}
+PLAIN = {"get": "{api_base}/c/{document}/pdf", "save": "document"}
+CERTIFICATE = {"get": "{link}", "save": "certificate", "optional": True}
+CERTIFICATE_LINK = {"get": "{api_base}/c/{document}/proof", "take": {"link": "/url"}}
+SAVED = Answer(status=200, sha256="0" * 64, size=9)
+
+
+def generic(*download: Mapping[str, Any], **changed: Any) -> Generic:
+    problems: list[Problem] = []
+    settings = build(GenericSettings, {**TABLE, "download": list(download), **changed}, "sources.x", problems)
+    assert [] == problems
+    return Generic("x", settings, "https://hooks.example.test")
+
+
+def problem_of(*download: Mapping[str, Any], **changed: Any) -> str:
+    problems: list[Problem] = []
+    build(GenericSettings, {**TABLE, "download": list(download), **changed}, "sources.x", problems)
+    [problem] = problems
+    return problem.expected
+
+
+def said(text: str, status: int = 200, **headers: str) -> Answer:
+    return Answer(status=status, headers=headers, body=text.encode())
+
+
+def flow(provider: Generic, answers: Iterable[Answer], *parts: str) -> list[Step]:
+    steps, left, seen = provider.steps(DocumentRef(id="1", parts=parts or ("document",))), list(answers), []
+    try:
+        step = next(steps)
+        while True:
+            seen.append(step)
+            asks = isinstance(step, Call | Save)
+            step = steps.send(left.pop(0) if asks else said("token-1") if isinstance(step, Login) else Answer(status=0))
+    except StopIteration:
+        assert [] == left
+        return seen
+
+
+def requests(seen: Iterable[Step]) -> list[Request]:
+    return [step.request for step in seen if isinstance(step, Call | Save)]
+
+
+def urls(seen: Iterable[Step]) -> list[str]:
+    return [request.url.removeprefix(BASE) for request in requests(seen)]
+
+
+def test_each_file_of_a_list_is_fetched() -> None:
+    answers = [said('{"files": [{"id": "a"}, {"id": "b/c"}]}'), SAVED, SAVED]
+    assert ["/c/1", "/files/a", "/files/b%2Fc"] == urls(flow(generic(FILES, FILE), answers))
+
+
+def test_of_a_list_only_what_is_wanted_is_taken() -> None:
+    listed = '[{"id": "a", "kind": "draft"}, {"id": "b", "kind": "signed"}, 5, {"kind": "signed"}, {"id": "c"}]'
+    steps = {**FILES, "each": "/", "only": {"/kind": ["signed"]}, "take": {"file": "/id"}}
+    with pytest.raises(NotReady):
+        flow(generic(steps, FILE), [said(listed)])
+    whole = listed.replace(', {"kind": "signed"}', "")
+    assert ["/c/1", "/files/b"] == urls(flow(generic(steps, FILE), [said(whole), SAVED]))
+
+
+def test_what_is_asked_for_each_element_belongs_to_that_element() -> None:
+    link = {"get": "{api_base}/files/{file}/link", "take": {"link": "/url"}}
+    saved = {"get": "{link}", "save": "document", "name": "{file}.pdf"}
+    answers = [said('{"files": [{"id": "a"}, {"id": "b"}]}')]
+    answers += [said('{"url": "https://f.test/a"}'), said('{"url": "https://f.test/b"}'), SAVED, SAVED]
+    seen = flow(generic(FILES, link, saved), answers)
+    assert ["https://f.test/a", "https://f.test/b"] == urls(seen)[-2:]
+    assert ["a.pdf", "b.pdf"] == [step.name for step in seen if isinstance(step, Save)]
+
+
+def test_lists_of_two_answers_do_not_mix() -> None:
+    second = {"get": "{api_base}/c/{document}/proofs", "each": "/", "take": {"proof": "/id"}}
+    audit = {"get": "{api_base}/proofs/{proof}", "save": "audit", "optional": True}
+    answers = [said('{"files": [{"id": "a"}, {"id": "b"}]}'), said('[{"id": "p"}]'), SAVED, SAVED, SAVED]
+    seen = flow(generic(FILES, second, FILE, audit), answers, "document", "audit")
+    assert ["/files/a", "/files/b", "/proofs/p"] == urls(seen)[2:]
+
+
+@pytest.mark.parametrize("listed", ['{"files": []}', '{"files": null}', '{"files": {"id": "a"}}', "[]", "7"])
+def test_a_list_that_holds_nothing_yet_is_waited_for(listed: str) -> None:
+    with pytest.raises(NotReady):
+        flow(generic({**FILES, "wait": 900.0}, FILE), [said(listed)])
+
+
+def test_a_list_without_end_is_refused() -> None:
+    listed = ",".join(f'{{"id": "{number}"}}' for number in range(101))
+    with pytest.raises(Permanent, match="more than 100 files"):
+        flow(generic(FILES, FILE), [said(f'{{"files": [{listed}]}}')])
+
+
+@pytest.mark.parametrize("state", ["done", "sealed"])
+def test_one_of_several_expected_values_will_do(state: str) -> None:
+    assert 2 == len(flow(generic(STATE, PLAIN), [said(f'{{"state": "{state}"}}'), SAVED]))
+
+
+def test_a_signing_that_ended_is_not_waited_for() -> None:
+    with pytest.raises(Permanent, match="ended without a document, says /state"):
+        flow(generic(STATE, PLAIN), [said('{"state": "declined"}')])
+
+
+@pytest.mark.parametrize("value", ["1", "true", '"True"', "null", "{}", "[true]"])
+def test_values_are_compared_with_their_type(value: str) -> None:
+    step = {**STATE, "expect": {"/state": True}, "ended": {}}
+    if value == "true":
+        assert flow(generic(step, PLAIN), [said(f'{{"state": {value}}}'), SAVED])
+    else:
+        with pytest.raises(NotReady):
+            flow(generic(step, PLAIN), [said(f'{{"state": {value}}}')])
+
+
+@pytest.mark.parametrize(
+    ("answer", "after"),
+    [(said('{"state": "sent"}'), 900.0), (said("", 409), 900.0), (said("", 409, **{"retry-after": "5"}), 5.0)],
+)
+def test_the_wait_that_a_step_names_holds_where_the_answer_names_none(answer: Answer, after: float) -> None:
+    with pytest.raises(NotReady) as raised:
+        flow(generic({**STATE, "wait": 900.0, "not_ready": [409]}, PLAIN), [answer])
+    assert after == raised.value.after
+
+
+def test_what_only_an_unwanted_part_needs_is_not_asked() -> None:
+    provider = generic(PLAIN, CERTIFICATE_LINK, CERTIFICATE)
+    assert ["/c/1/pdf"] == urls(flow(provider, [SAVED]))
+    both = [SAVED, said('{"url": "https://f.test/p"}'), SAVED]
+    assert ["/c/1/pdf", "/c/1/proof", "https://f.test/p"] == urls(flow(provider, both, "document", "certificate"))
+
+
+@pytest.mark.parametrize("answer", [said("", 404), said("", 500), said("{}"), said("<html>")])
+def test_trouble_with_what_only_a_certificate_needs_makes_it_lacking(answer: Answer) -> None:
+    provider = generic(CERTIFICATE_LINK, CERTIFICATE, PLAIN)
+    seen = flow(provider, [answer, SAVED], "document", "certificate")
+    assert ["certificate"] == [step.part for step in seen if isinstance(step, Lacking)]
+    with pytest.raises(WebhookError):
+        flow(provider, [answer], "certificate")
+
+
+def test_the_state_is_asked_for_a_supplement_too() -> None:
+    provider = generic(STATE, PLAIN, {**CERTIFICATE, "get": "{api_base}/c/{document}/proof"})
+    assert ["/c/1", "/c/1/proof"] == urls(flow(provider, [said('{"state": "done"}'), SAVED], "certificate"))
+
+
+def test_what_every_request_has_is_sent_with_each_and_its_own_keys_win() -> None:
+    own = {**PLAIN, "headers": {"Accept": "application/pdf"}}
+    api = {"headers": {"X-Key": "{api_key}", "Accept": "*/*"}, "secret_query": {"key": "{api_key}"}}
+    sent = requests(flow(generic(STATE, own, api=api), [said('{"state": "done"}'), SAVED]))
+    assert ["*/*", "application/pdf"] == [request.auth["Accept"] for request in sent]
+    assert [KEY, KEY] == [request.auth["X-Key"] for request in sent]
+    assert [{"key": KEY}, {"key": KEY}] == [request.auth_query for request in sent]
+    assert KEY not in str(sent)
+
+
+def test_user_and_password_become_basic_authentication() -> None:
+    [request] = requests(flow(generic({**PLAIN, "basic": "{api_key}:"}), [SAVED]))
+    assert f"{KEY}:" == base64.b64decode(request.auth["Authorization"].removeprefix("Basic ")).decode()
+
+
+def test_a_form_is_sent_as_one() -> None:
+    step = {"post": "{api_base}/find", "form": {"id": "{document}", "q": "a&b"}, "save": "document"}
+    [request] = requests(flow(generic(step), [SAVED]))
+    assert (b"id=1&q=a%26b", "POST") == (request.body, request.method)
+    assert "application/x-www-form-urlencoded" == request.headers["Content-Type"]
+
+
+LOGIN = {"post": "{api_base}/token", "form": {"key": "{api_key}"}}
+
+
+def test_a_token_is_asked_for_once_and_renewed_where_it_is_refused() -> None:
+    provider = generic({**STATE, "headers": {"Authorization": "Bearer {token}"}}, PLAIN, login=LOGIN)
+    first, *_ = seen = flow(provider, [said('{"state": "done"}'), SAVED])
+    assert isinstance(first, Login)
+    assert "Bearer token-1" == requests(seen)[0].auth["Authorization"]
+    with pytest.raises(RenewToken) as raised:
+        flow(provider, [said("", 401)])
+    assert Permanent is type(raised.value.otherwise)
+
+
+@pytest.mark.parametrize(
+    ("answer", "fate"),
+    [
+        (said("", 400), Permanent),
+        (said("", 401), Permanent),
+        (said("", 503), Retryable),
+        (said("{}"), Retryable),
+        (said('{"access_token": 7}'), Retryable),
+        (said('{"access_token": "a\\r\\nb"}'), Retryable),
+        (said("<html>"), Retryable),
+    ],
+)
+def test_a_login_that_fails_has_its_fate(answer: Answer, fate: type[WebhookError]) -> None:
+    login = generic(PLAIN, login=LOGIN).login()
+    next(login)
+    with pytest.raises(fate) as raised:
+        login.send(answer)
+    assert fate is type(raised.value)
+
+
+@pytest.mark.parametrize(("lasts", "kept"), [("3600", 3240.0), ("30", 60.0), ("true", None), ("null", None)])
+def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None) -> None:
+    login = generic(PLAIN, login=LOGIN).login()
+    next(login)
+    with pytest.raises(StopIteration) as end:
+        login.send(said(f'{{"access_token": "t", "expires_in": {lasts}}}'))
+    assert ("t", kept) == (end.value.value.text, end.value.value.lasts)
+
+
+@pytest.mark.parametrize(
+    ("download", "changed", "expected"),
+    [
+        ([{**PLAIN, "headers": {"X-Key": "a\r\nB: c"}}], {}, "header"),
+        ([{**PLAIN, "headers": {"X\r\nKey": "a"}}], {}, "header"),
+        ([{**PLAIN, "headers": {"X-Key": "é"}}], {}, "ASCII"),
+        ([PLAIN], {"api": {"headers": {"X Key": "a"}}}, "header"),
+        ([{**PLAIN, "headers": {"X-Key": "{token}"}}], {}, "{token}"),
+        ([{**FILES, "take": {}}, FILE], {}, "either saves a part"),
+        ([{**STATE, "only": {"/a": 1}}, PLAIN], {}, "each with take, and only with each"),
+        ([{**PLAIN, "form": {"a": "b"}}], {}, "post only"),
+        ([PLAIN], {"login": {"post": "{document}/x"}}, "{document}"),
+        ([PLAIN], {"values": {**TABLE["values"], "token": "x"}, "login": LOGIN}, "another name for 'token'"),
+        ([PLAIN], {"values": {**TABLE["values"], "page": "x"}}, "another name for 'page'"),
+        ([CERTIFICATE_LINK, {"post": "{link}", "form": {"k": "{api_key}"}, "save": "document"}], {}, "{api_key}"),
+    ],
+)
+def test_steps_that_cannot_work_are_refused_with_a_sentence(
+    download: list[Mapping[str, Any]], changed: Mapping[str, Any], expected: str
+) -> None:
+    assert expected in problem_of(*download, **changed)
