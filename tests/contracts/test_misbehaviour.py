@@ -95,6 +95,12 @@ PROMISES: dict[tuple[str, int], Promise] = {
 """(misbehaviour, how often) → what becomes of it, at every provider that is not named in OTHERWISE."""
 
 OTHERWISE: dict[str, dict[tuple[str, int], Promise]] = {
+    "docusign": {
+        # The same envelope is asked for every 20 minutes at most; then the tests' schedule gives up.
+        ("not_ready", 1): Promise(waits=1200.0, says=NOT_READY, ends=DELIVERED),
+        ("not_ready", 4): Promise(waits=1200.0, says=NOT_READY, ends=DEAD),
+        ("not_ready", EVER): Promise(waits=1200.0, says=NOT_READY, ends=DEAD),
+    },
     "esignon": {
         ("not_found", 1): Promise(waits=SOON, says="finds no workflow", ends=DELIVERED),
         ("not_found", 2): Promise(waits=SOON, says="finds no workflow", ends=DELIVERED),

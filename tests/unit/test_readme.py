@@ -22,6 +22,7 @@ from webhook_svc.core.sections import SourceKeys
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.core.types import DocumentRef, RawRequest
 from webhook_svc.providers import PROVIDERS
+from webhook_svc.simulators.docusign import private_key
 from webhook_svc.sinks import SINKS
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,8 @@ def value_for(name: str) -> str:
     """A value that fits what the variable is called."""
     if "SMTP" in name:
         return "smtp://127.0.0.1:2525"
+    if "PRIVATE_KEY" in name:
+        return private_key()
     return base64.b64encode(bytes(32)).decode() if "PUBLIC_KEY" in name else "s3cret"
 
 

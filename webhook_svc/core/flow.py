@@ -7,6 +7,7 @@ Links that expire are followed with `core.links`, lists read page by page with `
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 from .errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
@@ -87,17 +88,27 @@ def quiet_object(answer: Answer) -> Mapping[str, Any]:
     return {}
 
 
-def failure(answer: Answer, fates: Fates, sender: str, said: str = "") -> WebhookError:
+def failure(answer: Answer, fates: Fates, sender: str, said: str = "", *, meant: int | None = None) -> WebhookError:
     """The error that the status means. Outside the table 408, 425 and all from 500 on may pass; the others do not.
 
-    `said` is the sender's own word for it (see `told`).
+    `said` is the sender's own word for it (see `told`), `meant` the status that this word stands for where the sender
+    answers with another.
     """
     if answer.status == 0:
         return Retryable(answer.body.decode(errors="replace"))
-    may_pass = answer.status >= 500 or answer.status in _MAY_PASS
-    fate, meaning = fates.get(answer.status, (Retryable if may_pass else Permanent, "unexpected"))
+    status = meant or answer.status
+    may_pass = status >= 500 or status in _MAY_PASS
+    fate, meaning = fates.get(status, (Retryable if may_pass else Permanent, "unexpected"))
     message = f"{sender} answered {answer.status}: {meaning}" + (f" ({said})" if said else "")
-    return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer))
+    return fate(message) if issubclass(fate, Permanent) else fate(message, after=_pause(answer, limited=status == 429))
+
+
+def server_time(answer: Answer) -> float | None:
+    """When the server answered, by its own clock; None where it does not tell."""
+    try:
+        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def told(value: Any, most: int = 200) -> str:
@@ -113,21 +124,26 @@ def told_in(answer: Answer, path: str) -> str:
     return ""
 
 
-def _pause(answer: Answer) -> float | None:
-    """`Retry-After`, or what some senders of a 429 say instead: seconds in `x-ratelimit-reset`, or in the body."""
+def _pause(answer: Answer, *, limited: bool) -> float | None:
+    """`Retry-After`, or what some senders say instead where a limit is reached: `x-ratelimit-reset`, or seconds in the
+    body."""
     after = answer.retry_after()
-    if after is None and answer.status == 429:
-        after = _seconds(answer.headers.get("x-ratelimit-reset", ""))
-    if after is None and answer.status == 429:
+    if after is None and limited:
+        after = _until(answer.headers.get("x-ratelimit-reset", ""), server_time(answer))
+    if after is None and limited:
         with suppress(Retryable):
             found = at_path(answer.json(), "details.retry_after")
             after = float(found) if isinstance(found, int | float) and 0 < found < 1e7 else None
     return after
 
 
-def _seconds(text: str) -> float | None:
-    """A few seconds in digits; a longer number is a date."""
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
+def _until(text: str, now: float | None) -> float | None:
+    """A few seconds in digits; a longer number is the Unix time of its end."""
+    if not text.isascii() or not text.isdigit() or len(text) > 10:
+        return None
+    if len(text) < 8:
+        return float(text)
+    return None if now is None else max(float(text) - now, 0.0)
 
 
 def beside_document(ref: DocumentRef) -> bool:

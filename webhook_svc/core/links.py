@@ -1,13 +1,12 @@
 """Addresses of calls, links that expire, and what the file behind one is called."""
 
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from .errors import Retryable
-from .flow import beside_document, segment
+from .flow import beside_document, segment, server_time
 from .moment import moment
 from .outgoing import Answer, Lacking, Request, Save
 from .ports import Flow
@@ -49,14 +48,6 @@ def save_beside(ref: DocumentRef, part: str, link: str, again: Callable[[], Flow
     answer = yield from save_link(link, again, part, name, optional=beside_document(ref))
     if not answer.ok:
         yield Lacking(part=part, reason=f"its link answered {answer.status}")
-
-
-def server_time(answer: Answer) -> float | None:
-    """When the server answered, by its own clock; None where it does not tell."""
-    try:
-        return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def seconds_left(answer: Answer, until: Any) -> float:

@@ -1,5 +1,6 @@
 """Points in time as senders write them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,16 @@ def moment(value: Any) -> float | None:
         return _plausible((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def local_moment(text: str, hours: str) -> float | None:
+    """Unix seconds of ISO 8601 text from a place so many hours east of UTC (`-8`, `5.5`), unless it names its zone."""
+    if not re.fullmatch(r"[+-]?[0-9]{1,2}(\.[0-9]{1,2})?", hours):
+        return moment(text)
+    minutes = round(float(hours) * 60)
+    whole, rest = divmod(abs(minutes), 60)
+    zoned = moment(f"{text}{'-' if minutes < 0 else '+'}{whole:02}:{rest:02}")
+    return moment(text) if zoned is None else zoned
 
 
 def _plausible(seconds: float) -> float | None:

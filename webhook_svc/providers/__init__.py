@@ -7,6 +7,7 @@ from ..core.registry import Described, Entry, Registry
 PROVIDERS = Registry(
     "webhook_svc.providers",
     {
+        "docusign": Entry(target="webhook_svc.providers.docusign:Docusign"),
         "esignon": Entry(target="webhook_svc.providers.esignon:Esignon"),
         "firma": Entry(target="webhook_svc.providers.firma:Firma"),
         "generic": Entry(target="webhook_svc.providers.generic:Generic"),

@@ -23,8 +23,19 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from ..core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, Unlikely, WebhookError
-from ..core.flow import EventTypes, Fates, beside_document, failure, forgiving, object_in, segment, token, told
-from ..core.links import address, pdf_name, save_beside, save_document, seconds_left, server_time
+from ..core.flow import (
+    EventTypes,
+    Fates,
+    beside_document,
+    failure,
+    forgiving,
+    object_in,
+    segment,
+    server_time,
+    token,
+    told,
+)
+from ..core.links import address, pdf_name, save_beside, save_document, seconds_left
 from ..core.moment import moment
 from ..core.outgoing import Answer, Call, Listed, Request, Token
 from ..core.payload import first_text, object_of, objects, text_at, unambiguous

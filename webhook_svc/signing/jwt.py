@@ -9,7 +9,8 @@ from ..core.settings import Secret
 
 
 def signed(claims: Mapping[str, Any], key: Secret, headers: Mapping[str, str] | None = None) -> str:
-    """The compact form. `key` is an RSA private key in PEM form; ValueError, without a word of it, where it is none."""
+    """The compact form. `key` is an RSA private key in PEM form, whose line ends may be written `\\n` as an environment
+    variable likes them; ValueError, without a word of it, where it is none."""
     # Imported here: most installations log in nowhere in this way and need not hold OpenSSL's bindings in memory.
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -18,7 +19,7 @@ def signed(claims: Mapping[str, Any], key: Secret, headers: Mapping[str, str] | 
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        loaded = load_pem_private_key(key.reveal().encode(), password=None)
+        loaded = load_pem_private_key(key.reveal().replace("\\n", "\n").encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         loaded = None
     if not isinstance(loaded, RSAPrivateKey):

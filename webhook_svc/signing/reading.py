@@ -88,7 +88,7 @@ class Reading:
     def texts(self, place: Place, *, longest: int = LONGEST) -> list[str]:
         """Every value at the place, none where there is none. Refused: doubled, longer than 4 KB, wrong type."""
         found = list(self._found(place))
-        if len(found) > 1 and place.names is None:
+        if len(found) > 1 and (place.names is None or self._doubled(place)):
             raise NotGenuine("doubled", f"{place.kind}:{place.name} stands more than once")
         if any(len(text) > longest for text in found):
             raise NotGenuine("too_long", f"{place.kind}:{place.name} is longer than {longest} characters")
@@ -111,6 +111,11 @@ class Reading:
         if isinstance(value, int):
             return str(value)
         raise NotGenuine("malformed", f"json:{path} is neither text nor a whole number")
+
+    def _doubled(self, place: Place) -> bool:
+        """Does one of the header names stand more than once?"""
+        names = [name.lower() for name, _ in self.request.headers if place.is_header(name)]
+        return len(set(names)) < len(names)
 
     def _found(self, place: Place) -> Iterator[str]:
         if place.kind == "header":

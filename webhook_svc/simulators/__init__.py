@@ -7,6 +7,7 @@ from ..core.registry import Described, Entry, Registry
 SIMULATORS = Registry(
     "webhook_svc.simulators",
     {
+        "docusign": Entry(target="webhook_svc.simulators.docusign:DocusignSimulator"),
         "esignon": Entry(target="webhook_svc.simulators.esignon:EsignonSimulator"),
         "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),
         "generic": Entry(target="webhook_svc.simulators.generic:GenericSimulator"),

@@ -24,7 +24,7 @@ def options(config: Config) -> dict[str, Any]:
         "graceful_timeout": max(20, int(service.body_deadline + service.accept_timeout) + 1),
         "keepalive": 95,  # longer than the 90 s that a router keeps its connections
         "limit_request_line": 8190,
-        "limit_request_fields": 100,
+        "limit_request_fields": 160,  # DocuSign sends up to 100 signatures, each in a header of its own
         "limit_request_field_size": 16380,  # above it 431
         "forwarder_headers": "",  # a sender has no say in what our path is
         "secure_scheme_headers": {},

@@ -5,7 +5,18 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, WebhookError
-from webhook_svc.core.flow import EventTypes, Fates, failure, forgiving, object_in, quiet_object, segment, told, told_in
+from webhook_svc.core.flow import (
+    EventTypes,
+    Fates,
+    failure,
+    forgiving,
+    object_in,
+    quiet_object,
+    segment,
+    server_time,
+    told,
+    told_in,
+)
 from webhook_svc.core.outgoing import Answer, Lacking
 from webhook_svc.core.ports import Flow, Step
 from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef, Meaning
@@ -75,6 +86,9 @@ def test_what_is_no_text_is_not_quoted(value: Any) -> None:
         (429, {"retry-after": "soon"}, b"", None),
         (429, {"x-ratelimit-reset": "9"}, b"", 9.0),
         (429, {"x-ratelimit-reset": "1790000000"}, b"", None),
+        (429, {"x-ratelimit-reset": "1790000009", "date": "Mon, 21 Sep 2026 14:13:20 GMT"}, b"", 9.0),
+        (429, {"x-ratelimit-reset": "1789999999", "date": "Mon, 21 Sep 2026 14:13:20 GMT"}, b"", 0.0),
+        (429, {"x-ratelimit-reset": "99999999999", "date": "Mon, 21 Sep 2026 14:13:20 GMT"}, b"", None),
         (429, {}, b'{"details": {"retry_after": 3}}', 3.0),
         (429, {}, b'{"details": {"retry_after": -3}}', None),
         (503, {"retry-after": "7"}, b"", 7.0),
@@ -85,6 +99,27 @@ def test_the_pause_that_the_sender_asks_for_is_kept(
     status: int, headers: dict[str, str], body: bytes, after: float | None
 ) -> None:
     assert after == getattr(failure(Answer(status=status, headers=headers, body=body), FATES, "Acme"), "after", "none")
+
+
+def test_a_word_may_stand_for_another_status_than_the_one_that_came_with_it() -> None:
+    limited = Answer(status=400, headers={"x-ratelimit-reset": "9"})
+    error = failure(limited, FATES, "Acme", "LIMIT", meant=429)
+    assert (Retryable, "Acme answered 400: too many (LIMIT)") == (type(error), str(error))
+    assert isinstance(error, Retryable)
+    assert 9.0 == error.after
+
+
+@pytest.mark.parametrize(
+    ("date", "time"),
+    [
+        ("Thu, 01 Jan 1970 00:01:00 GMT", 60.0),
+        ("", None),
+        ("soon", None),
+        ("Fri, 03 Oct 9999999999 14:30:00 GMT", None),
+    ],
+)
+def test_a_server_tells_the_time_or_does_not(date: str, time: float | None) -> None:
+    assert time == server_time(Answer(status=200, headers={"date": date}))
 
 
 def test_an_answer_that_never_came_says_why() -> None:

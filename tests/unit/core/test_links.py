@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from webhook_svc.core.errors import Permanent, Retryable
-from webhook_svc.core.links import address, pdf_name, save_beside, save_document, save_link, seconds_left, server_time
+from webhook_svc.core.links import address, pdf_name, save_beside, save_document, save_link, seconds_left
 from webhook_svc.core.outgoing import Answer, Call, Lacking, Request, Save
 from webhook_svc.core.ports import Flow, Step
 from webhook_svc.core.types import CERTIFICATE, DOCUMENT, DocumentRef
@@ -131,19 +131,6 @@ def test_the_life_of_a_link_is_counted_by_its_servers_clock(until: Any, headers:
 @pytest.mark.parametrize(("title", "name"), [("Lease", "Lease.pdf"), ("Lease.pdf", "Lease.pdf"), ("", "document.pdf")])
 def test_a_title_names_a_pdf(title: str, name: str) -> None:
     assert name == pdf_name(title)
-
-
-@pytest.mark.parametrize(
-    ("date", "time"),
-    [
-        ("Thu, 01 Jan 1970 00:01:00 GMT", 60.0),
-        ("", None),
-        ("soon", None),
-        ("Fri, 03 Oct 9999999999 14:30:00 GMT", None),
-    ],
-)
-def test_a_server_tells_the_time_or_does_not(date: str, time: float | None) -> None:
-    assert time == server_time(Answer(status=200, headers={"date": date}))
 
 
 def test_a_link_that_is_there_already_is_not_asked_for() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.moment import moment
+from webhook_svc.core.moment import local_moment, moment
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,28 @@ def test_what_is_no_time_is_none(value: Any) -> None:
 def test_a_date_that_no_calendar_reaches_is_none() -> None:
     assert moment("0001-01-01T00:00:00+23:00") is None
     assert moment("9999-12-31T23:59:59-23:00") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("2025-10-03T06:30:00", "-8"),
+        ("2025-10-03T06:30:00.0000000", "-8"),
+        ("2025-10-03T20:00:00", "5.5"),
+        ("2025-10-03T20:15:00", "+5.75"),
+        ("2025-10-03T14:30:00", "0"),
+        ("2025-10-03T14:30:00", ""),
+        ("2025-10-03T14:30:00Z", "-8"),
+        ("2025-10-03T14:30:00", "Pacific"),
+        ("2025-10-03T14:30:00", "99"),
+        ("2025-10-03T14:30:00", "1e1"),
+        ("2025-10-03T14:30:00", "\u0663"),
+    ],
+)
+def test_a_time_of_some_place_is_read_with_its_hours_from_utc(text: str, hours: str) -> None:
+    assert 1759501800.0 == local_moment(text, hours)
+
+
+@pytest.mark.parametrize("hours", ["", "-8", "x"])
+def test_what_is_no_time_is_none_in_every_place(hours: str) -> None:
+    assert None is local_moment("soon", hours)

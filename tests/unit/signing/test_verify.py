@@ -299,10 +299,11 @@ def test_more_than_a_hundred_candidates_are_refused_unread() -> None:
     assert "too_many" == reason(verifier(TIMED), request(("x-signature", right + ",v1=a" * 100)))
 
 
-def test_a_plainly_named_header_that_stands_twice_is_refused_and_a_numbered_one_is_not() -> None:
-    twice = request(("x-signature-1", mac()), ("x-signature-1", mac()), ("x-signature-2", "00"))
-    assert verifier(PLAIN | {"signature": r"header:X-Signature-\d+"}).verify(twice, NOW)
-    assert "doubled" == reason(verifier(PLAIN | {"signature": "header:X-Signature-1"}), twice)
+@pytest.mark.parametrize("name", ["X-Signature-1", r"X-Signature-\d+"])
+def test_a_header_that_stands_twice_is_refused_and_several_numbered_ones_are_not(name: str) -> None:
+    checked = verifier(PLAIN | {"signature": f"header:{name}"})
+    assert checked.verify(request(("x-signature-1", mac()), ("x-signature-2", "00")), NOW)
+    assert "doubled" == reason(checked, request(*[("x-signature-1", mac())] * 2, ("x-signature-2", "00")))
 
 
 def test_a_query_signature_is_decoded_once_and_stands_once() -> None:
