@@ -8,6 +8,7 @@ _ENCODINGS: Final = ("utf-8", "utf-16", "us-ascii", "iso-8859-1")
 """Those that the parser knows by itself; others would be looked up among Python's codecs."""
 _DEEPEST: Final = 64
 _MOST_ELEMENTS: Final = 500_000
+_LONGEST_NAME: Final = 256
 _LONGEST: Final = 4096
 _DECLARATIONS: Final = (
     *("StartDoctypeDecl", "EntityDecl", "ElementDecl", "AttlistDecl", "NotationDecl", "UnparsedEntityDecl"),
@@ -22,7 +23,7 @@ def is_xml(body: bytes) -> bool:
 
 
 def texts(body: bytes, paths: Collection[str]) -> dict[str, str]:
-    """The text of the elements at these paths, of those that are there: `Root/Child/Leaf`, names without namespaces.
+    """The text of the elements at these paths, as far as they are there: `Root/Child/Leaf`, names without prefixes.
 
     Of other elements nothing is kept, however long they are. ValueError, without a word of the body, where it is not
     well-formed, holds a DOCTYPE, is nested too deeply or too large, or where one of the paths stands twice.
@@ -37,9 +38,11 @@ def texts(body: bytes, paths: Collection[str]) -> dict[str, str]:
 
 class _Reader:
     def __init__(self, wanted: frozenset[str]) -> None:
-        self.parser = expat.ParserCreate(namespace_separator=" ")
+        # Names as they stand: with namespaces each of them would be as long as the address of its own.
+        self.parser = expat.ParserCreate()
         self.found: dict[str, list[str]] = {}
         self._wanted = wanted
+        self._levels = max((path.count("/") + 1 for path in wanted), default=0)
         self._open: list[str] = []
         self._seen = 0
         self._path = ""
@@ -53,10 +56,10 @@ class _Reader:
 
     def _start(self, name: str, _attributes: Any) -> None:
         self._seen += 1
-        if len(self._open) >= _DEEPEST or self._seen > _MOST_ELEMENTS:
-            raise ValueError("not XML that anybody sends: it is nested too deeply, or has too many elements")
-        self._open.append(name.rpartition(" ")[2])
-        self._path = "/".join(self._open)
+        if len(self._open) >= _DEEPEST or self._seen > _MOST_ELEMENTS or len(name) > _LONGEST_NAME:
+            raise ValueError("not XML that anybody sends: nested too deeply, too many elements or too long a name")
+        self._open.append(name.rpartition(":")[2])
+        self._look()
         if self._path in self._wanted:
             if self._path in self.found:
                 raise ValueError(f"{self._path} stands twice")
@@ -64,7 +67,10 @@ class _Reader:
 
     def _end(self, _name: str) -> None:
         self._open.pop()
-        self._path = "/".join(self._open)
+        self._look()
+
+    def _look(self) -> None:
+        self._path = "/".join(self._open) if len(self._open) <= self._levels else ""
 
     def _text(self, text: str) -> None:
         if self._path not in self._wanted:

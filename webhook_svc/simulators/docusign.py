@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPrivateNumbers, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from flask import Response, jsonify, request
@@ -29,6 +29,12 @@ _USER: Final = "861d2a78-7e55-42a1-ba7f-7501cc1a0d28"
 _ACCOUNT: Final = "b123a4e6-094f-43aa-b2d9-30076d0af3c7"
 _GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 _PACIFIC: Final = -8
+_PRIMES: Final = (
+    "f4ecc026d94c3beca4ca880cdf2d4cce3615def5c30ed84895d38a0ae01817d0",
+    "9ada6fbbb61016b2a5e922e29bb41453df1ade06787d3d15f5c181f16e12016d",
+    "cf95e055fde937a1f22a8fcacfde8834d5829a15436653b9014c2bd3d3de382f",
+    "2dd7613c4140b2e6dacecf6f2382106162c658ebbaa564f3435bef4f40e50499",
+)
 _CODES: Final = {
     400: "INVALID_REQUEST_PARAMETER",
     401: "AUTHORIZATION_INVALID_TOKEN",
@@ -39,8 +45,13 @@ _CODES: Final = {
 
 @cache
 def rsa_key() -> RSAPrivateKey:
-    """The key of every simulated app."""
-    return generate_private_key(65537, 1024)  # noqa: S505 - it guards nothing, and a long one takes long to check
+    """The key of every simulated app, the same every time. It guards nothing; a longer one takes longer to check."""
+    p, q = int(_PRIMES[0] + _PRIMES[1], 16), int(_PRIMES[2] + _PRIMES[3], 16)
+    exponent, totient = 65537, (p - 1) * (q - 1)
+    secret = pow(exponent, -1, totient)
+    public = RSAPublicNumbers(exponent, p * q)
+    rest = {"dmp1": secret % (p - 1), "dmq1": secret % (q - 1), "iqmp": pow(q, -1, p)}
+    return RSAPrivateNumbers(p=p, q=q, d=secret, public_numbers=public, **rest).private_key()
 
 
 def private_key() -> str:
