@@ -47,7 +47,8 @@ def raw(text: str) -> bytes:
 def test_a_secret_is_masked_in_json_however_it_is_escaped_and_no_other_byte_is_changed(
     data: st.DataObject, secret: str, before: str, after: str
 ) -> None:
-    hypothesis.assume(1 == (before + secret + after).count(secret))
+    text = before + secret + after
+    hypothesis.assume(text.find(secret) == text.rfind(secret))  # `count` would overlook two that overlap
     hypothesis.assume("%" not in before + after)
     lead, trail = data.draw(spelled(before)), data.draw(spelled(after))
     body = '{"a": ["%s%s%s"]}'
