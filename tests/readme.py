@@ -1,26 +1,47 @@
-"""The README's chapters on providers and sinks are what `webhook-svc providers NAME` and `webhook-svc sinks` print:
+"""The README's tables of providers and sinks are what `webhook-svc providers` and `webhook-svc sinks` print:
 `python -m tests.readme` writes them.
 """
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from webhook_svc.cli.plugins import sink_facts
-from webhook_svc.core.registry import guide_of
+from webhook_svc.cli.plugins import provider_facts, sink_facts
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.sinks import SINKS
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- python -m tests.readme writes what follows -->", "<!-- and ends here -->"
 SINKS_BEGIN, SINKS_END = "<!-- python -m tests.readme writes this table -->", "<!-- and the table ends here -->"
-ELSEWHERE = ("generic",)
-"""Shown whole under "Configuration by example"."""
+GUIDES = "webhook_svc/providers"
 
 
-def chapter() -> str:
-    """A section for each provider: what it is, and its guide."""
-    names = [name for name in PROVIDERS.names() if name not in ELSEWHERE]
-    return "\n\n".join(_section(name) for name in names)
+def providers() -> str:
+    """A line for each provider; its guide is a file beside its code."""
+    heads = ("provider", "proved by", "handshake", "document", "certificate", "audit", "list", "inferred")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for one in provider_facts(PROVIDERS):
+        parts = [_mark(part in one["parts"]) for part in ("document", "certificate", "audit")]
+        cells = (
+            _named(one),
+            one["verify"],
+            one["handshake"] or "-",
+            *parts,
+            _mark(one["list"]),
+            one["inferred"] or "-",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _named(facts: Mapping[str, Any]) -> str:
+    file = f"{GUIDES}/{facts['name'].replace('-', '_')}.md"
+    file = file if (README.parent / file).is_file() else f"{GUIDES}/{facts['name']}.md"
+    return f"[`{facts['name']}`]({file})" if (README.parent / file).is_file() else f"`{facts['name']}`"
+
+
+def _mark(there: bool) -> str:
+    return "yes" if there else "-"
 
 
 def sinks() -> str:
@@ -35,19 +56,13 @@ def sinks() -> str:
 
 
 def with_chapter(text: str) -> str:
-    return _filled(_filled(text, BEGIN, END, chapter()), SINKS_BEGIN, SINKS_END, sinks())
+    return _filled(_filled(text, BEGIN, END, providers()), SINKS_BEGIN, SINKS_END, sinks())
 
 
 def _filled(text: str, begin: str, end: str, content: str) -> str:
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n\n{content}\n\n{end}{after}"
-
-
-def _section(name: str) -> str:
-    kind = PROVIDERS.load(name)
-    what = (sys.modules[kind.__module__].__doc__ or "").split("\n", 1)[0]
-    return f"### `{name}`\n\n{what}\n\n{guide_of(kind).strip()}"
 
 
 if __name__ == "__main__":

@@ -145,6 +145,19 @@ def test_its_source_table_names_its_provider(world: World) -> None:
     assert world.simulator.provider == world.simulator.source(BASE)["provider"]
 
 
+def test_the_table_of_providers_says_what_is_so(world: World) -> None:
+    traits = type(world.provider).traits
+    assert traits.verify
+    assert world.provider.offers() <= set(traits.parts)
+    assert traits.lists == (
+        type(world.provider).completed_since is not Provider.completed_since and has_a_list_now(world)
+    )
+
+
+def has_a_list_now(world: World) -> bool:
+    return world.provider.polls_every() is not None
+
+
 def test_its_callbacks_are_genuine_and_one_of_them_says_ready(world: World) -> None:
     callbacks = world.simulator.finish("d-1")
     assert [True] * len(callbacks) == [world.is_genuine(callback) for callback in callbacks]

@@ -12,12 +12,13 @@ from typing import Any
 import click
 import pytest
 
+from tests.kinds import provider_kind, simulator_kind
 from tests.readme import with_chapter
 from webhook_svc import wiring
 from webhook_svc.cli import cli
 from webhook_svc.core.errors import Permanent, Problem, Retryable
 from webhook_svc.core.outgoing import Answer, Save
-from webhook_svc.core.ports import Provider
+from webhook_svc.core.ports import Provider, Simulator
 from webhook_svc.core.sections import SourceKeys
 from webhook_svc.core.settings import Secret, build
 from webhook_svc.core.types import DocumentRef, RawRequest
@@ -92,6 +93,25 @@ def test_every_provider_and_sink_that_comes_along_is_named() -> None:
 def test_what_a_new_plugin_has_to_be_entered_in_is_named() -> None:
     section = README.partition("## Add a provider")[2].partition("\n## ")[0]
     assert [] == [name for name in ("config/example.toml", "setup.cfg", PROVIDERS.group) if name not in section]
+
+
+def test_the_profile_that_it_shows_works(tmp_path: Path) -> None:
+    text = next(text for text in blocks("text") if text.startswith("# profiles/acme.toml"))
+    (tmp_path / "acme.toml").write_text(text, "utf-8")
+    simulator = simulator_kind(f"file:{tmp_path / 'acme.toml'}")()
+
+    provider, (callback,) = provider_of(simulator), simulator.finish("d-1", title="Lease")
+
+    assert provider.scheme().verify(callback, 0.0)
+    assert ["d-1"] == [ref.id for event in provider.parse(callback) for ref in event.documents]
+
+
+def provider_of(simulator: Simulator) -> Provider:
+    table, problems = simulator.source("http://127.0.0.1:1"), list[Problem]()
+    kind = provider_kind(table.pop("provider"))
+    provider = kind("x", build(kind.Settings, table, "sources.x", problems))
+    assert [] == problems
+    return provider
 
 
 @pytest.fixture(scope="module")

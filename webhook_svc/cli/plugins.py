@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,6 +11,7 @@ from ..core.errors import ConfigError
 from ..core.registry import Registry, guide_of, what_of
 from ..core.sections import SinkKeys, SourceKeys
 from ..core.settings import fields_of
+from ..core.traits import Traits
 from .frame import as_json
 from .printing import echo_json, table
 
@@ -21,7 +22,9 @@ from .printing import echo_json, table
 def providers(name: str | None, as_json: bool) -> None:
     """List the senders that are understood.
 
-    With NAME: how to set one up, and all its settings.
+    PROVED BY is how a callback shows that it is genuine. A LIST means that callbacks that never came are found
+    (`reconcile`). INFERRED is what the sender's documentation does not say; it can be changed in the configuration.
+    With NAME, or file:PATH of a profile of your own: how to set one up, and all its settings.
 
     \b
     Example:
@@ -29,7 +32,43 @@ def providers(name: str | None, as_json: bool) -> None:
     """
     from .. import wiring
 
-    _explain(wiring.KINDS.providers, name, SourceKeys, as_json)
+    registry = wiring.KINDS.providers
+    if name is not None:
+        _explain_one(registry.load(name), name, SourceKeys, as_json)
+    elif as_json:
+        echo_json(provider_facts(registry))
+    else:
+        heads = ("NAME", "PROVED BY", "HANDSHAKE", "PARTS", "LIST", "INFERRED")
+        click.echo(table(heads, map(_row, provider_facts(registry)), longest=60))
+
+
+def provider_facts(registry: Registry) -> list[dict[str, Any]]:
+    """Of each provider: name, what, verify, handshake ("" = none), parts, list (can it be reconciled?), inferred ("" =
+    all is documented). Of one that cannot be loaded `what` says why, and the rest is empty."""
+    return [_facts_of(name, registry) for name in registry.names()]
+
+
+def _facts_of(name: str, registry: Registry) -> dict[str, Any]:
+    try:
+        kind: Any = registry.load(name)
+        what, traits = what_of(kind), kind.traits
+    except ConfigError as error:
+        what, traits = str(error), Traits(parts=())
+    return {
+        "name": name,
+        "what": what,
+        "verify": traits.verify,
+        "handshake": traits.handshake,
+        "parts": list(traits.parts),
+        "list": traits.lists,
+        "inferred": traits.inferred,
+    }
+
+
+def _row(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    parts, listed = ", ".join(facts["parts"]), "yes" if facts["list"] else "-"
+    verify = facts["verify"] or facts["what"]
+    return facts["name"], verify, facts["handshake"] or "-", parts, listed, facts["inferred"] or "nothing"
 
 
 @click.command()
@@ -83,17 +122,6 @@ def _size(most: int | None) -> str:
     return f"{most / 1000**power:.3g} {('B', 'KB', 'MB', 'GB', 'TB')[power]}"
 
 
-def _explain(registry: Registry, name: str | None, common: type, as_json: bool) -> None:
-    if name is not None:
-        _explain_one(registry.load(name), name, common, as_json)
-        return
-    found = [{"name": known, "what": _what(registry, known)} for known in registry.names()]
-    if as_json:
-        echo_json(found)
-    else:
-        click.echo(table(("NAME", "WHAT IT IS"), [(one["name"], one["what"]) for one in found]))
-
-
 def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     rows = [*_settings(common), *_settings(kind.Settings)]
     if as_json:
@@ -105,17 +133,22 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     click.echo(f"{name}: {what_of(kind)}\n")
     if guide := guide_of(kind).strip():
         click.echo(guide + "\n")
-    if deadline := getattr(kind, "deadline", None):
-        click.echo(f"For an answer to a callback the sender is taken to wait {deadline:g} s.\n")
+    for line in _about(kind):
+        click.echo(line)
     click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
 
 
-def _what(registry: Registry, name: str) -> str:
-    """One that lacks its extra says which command installs it."""
-    try:
-        return what_of(registry.load(name))
-    except ConfigError as error:
-        return str(error)
+def _about(kind: Any) -> Iterator[str]:
+    """What is known of a provider, each in a line; nothing of a sink."""
+    traits = getattr(kind, "traits", None)
+    if traits is None:
+        return
+    yield f"Proved by:  {traits.verify}"
+    yield f"Handshake:  {traits.handshake or 'none'}"
+    yield f"Parts:      {', '.join(traits.parts)}"
+    yield f"List:       {'yes: what was never told is found' if traits.lists else 'none: a lost callback is not found'}"
+    yield f"Inferred:   {traits.inferred or 'nothing, its documentation says all this'}"
+    yield f"Deadline:   for an answer to a callback the sender is taken to wait {kind.deadline:g} s\n"
 
 
 def _settings(kind: type, prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

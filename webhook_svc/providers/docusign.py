@@ -32,6 +32,7 @@ from ..core.payload import first_text, moment_at, object_of, objects, text_at
 from ..core.ports import Clock, Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.template import header_text, url_segment
+from ..core.traits import Traits
 from ..core.types import CERTIFICATE, DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent
 from ..core.xmltext import is_xml, texts
 from ..signing.jwt import signed
@@ -142,6 +143,12 @@ class Docusign(Provider):
 
     Settings = DocusignSettings
     settings: DocusignSettings
+    traits: ClassVar[Traits] = Traits(
+        verify="HMAC-SHA256 over body",
+        parts=("document", "certificate"),
+        lists=True,
+        inferred="the time-out of 100 s, how limits are answered, the list by time of completion",
+    )
     deadline: ClassVar[float] = 100.0
 
     def __init__(self, source: str, settings: DocusignSettings, public_url: str = "", clock: Clock = time.time) -> None:

@@ -129,7 +129,7 @@ class Esignon(Provider):
     Settings = EsignonSettings
     settings: EsignonSettings
     traits: ClassVar[Traits] = Traits(
-        verify="the secret itself in a header or the body, or nothing: URL token",
+        verify="the secret in a header or the body, or URL token",
         parts=("document", "certificate"),
         lists=True,
         inferred="that callbacks are POSTs, where the secret stands, retries, the zone of times",

@@ -101,7 +101,7 @@ class Okdokument(Provider):
     Settings = OkdokumentSettings
     settings: OkdokumentSettings
     traits: ClassVar[Traits] = Traits(
-        verify="the secret itself in the query, or nothing: URL token",
+        verify="the secret in the query, or URL token",
         lists=True,
         inferred="canceled in a callback, the life of a document, retries and time-out",
     )

@@ -7,14 +7,14 @@ _NAMES = {
     "sha1": "SHA-1",
     "ed25519": "Ed25519",
     "ecdsa-p256-sha256": "ECDSA P-256",
-    "equal": "the secret itself",
-    "none": "nothing: URL token",
+    "equal": "the secret",
+    "none": "URL token",
 }
 
 
 def in_words(settings: VerifySettings) -> str:
-    """`HMAC-SHA256 over time and body`, `the secret itself in a header`, …"""
-    alg = _NAMES.get(settings.alg) or settings.alg.upper().replace("HMAC-SHA", "HMAC-SHA")
+    """`HMAC-SHA256 over time and body`, `the secret in a header`, …"""
+    alg = _NAMES.get(settings.alg) or settings.alg.upper()
     if settings.alg == "none":
         return alg
     if settings.alg == "equal":

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.guard import secret
+from tests.kinds import provider_kind
 from webhook_svc.config import Kinds, load
 from webhook_svc.core.errors import ConfigError
 from webhook_svc.core.sections import Config
@@ -70,7 +71,7 @@ def told(folder: Path, text: str, **changed: Any) -> str:
 def test_a_profile_of_a_user_is_named_by_its_file(tmp_path: Path) -> None:
     path = written(tmp_path)
     config = loaded(path)
-    kind = PROVIDERS.load(f"file:{path}")
+    kind = provider_kind(f"file:{path}")
     provider = kind("x", config.sources["x"].settings)
     assert ("Acme: contracts of the house.", 7.0) == (kind.what, kind.deadline)
     assert {"https://api.acme.example:443"} == provider.hosts()
