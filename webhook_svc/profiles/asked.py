@@ -23,6 +23,9 @@ from ..core.template import Field, Template, header_text, url_segment
 TOKEN: Final = "token"  # noqa: S105  a name, no secret
 """The name under which templates find what the description's `login` brought."""
 
+NUMBER: Final = "number"
+"""`{name:number}` alone is a number in what is sent as JSON."""
+
 _HOST = re.compile(r"https?://[^/{}?#\s@]+(?=/|\Z)")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _LINK_IS_STALE = (403, 404, 410)
@@ -168,9 +171,11 @@ def failed(asked: Asked, answer: Answer, values: Mapping[str, str]) -> WebhookEr
 
 
 def filled(value: Any, known: Mapping[str, str]) -> Any:
-    """The value with every template in it filled, however deep."""
+    """The value with every template in it filled, however deep. `{offset:number}` alone becomes a whole number."""
     if isinstance(value, str):
-        return Template.parse(value).render(_values(known))
+        template = Template.parse(value)
+        text = template.render(_values(known))
+        return int(text) if template.whole and template.whole.detail == NUMBER else text
     if isinstance(value, Mapping):
         return {key: filled(inner, known) for key, inner in value.items()}
     return [filled(inner, known) for inner in value] if isinstance(value, list | tuple) else value

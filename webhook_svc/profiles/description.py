@@ -111,12 +111,13 @@ class ListCall(Asked):
     document: str = setting("path of the document's id in a row", "/id")
     round: str = setting("path of what tells the signings of one document apart", "")
     name: str = setting("path of the title in a row", "")
-    completed: str = setting("path of the time of completion in a row", "")
+    completed: str = setting("path of the time of completion in a row; of several ('/signers/*/at') the latest", "")
     only: Mapping[str, Any] = setting("values that a row has; the others are left out", factory=dict)
     newest_first: bool = setting("the list is sorted by the time of completion, the newest first", False)
     total: str = setting("path of the number of rows in the whole list", "")
     pages: str = setting("path of the number of pages", "")
     first: int = setting("the number of the first page", 1)
+    start: int = setting("the offset of the first row", 0)
     size: int = setting("rows on a page", 50)
     cursor: str = setting("path of the next page's cursor; the list ends where there is none", "")
     cursor_as: str = setting("the parameter that takes the cursor", "")
@@ -129,8 +130,8 @@ class ListCall(Asked):
             raise ValueError("a path in `completed`, by which the list is sorted")
         if not (self.cursor or {"page", "offset"} & self.names):
             raise ValueError("{page}, {offset} or a cursor: without one the list has no second page")
-        if self.every < 60 or self.size < 1 or self.first < 0:
-            raise ValueError("every from 60, size from 1 and first from 0")
+        if self.every < 60 or self.size < 1 or self.first < 0 or self.start < 0:
+            raise ValueError("every from 60, size from 1, first and start from 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from ..core.flow import token
 from ..core.lists import Page, newest_first
 from ..core.moment import moment
 from ..core.outgoing import Call, Listed, Token
+from ..core.payload import texts_at
 from ..core.ports import Flow
 from ..core.types import DocumentRef, as_text, at_path
 from .asked import TOKEN, failed, request_of
@@ -58,7 +59,7 @@ class _Pages:
     def page(self, number: int) -> Flow[Page]:
         asked, index = self._asked, number - 1
         cursor = self._cursor if number > 1 else ""
-        places = {"page": str(asked.first + index), "offset": str(index * asked.size), "cursor": cursor}
+        places = {"page": str(asked.first + index), "offset": str(asked.start + index * asked.size), "cursor": cursor}
         query = urlencode({asked.cursor_as: cursor}) if cursor else ""
         answer = yield Call(request=request_of(asked, {**self._known, **places}, self._values, query))
         if not answer.ok:
@@ -74,7 +75,7 @@ class _Pages:
         asked = self._asked
         for row in listed:
             if all(fits(at_path(row, path), wanted) for path, wanted in asked.only.items()):
-                at = moment(at_path(row, asked.completed)) if asked.completed else None
+                at = _latest(row, asked.completed)
                 text = partial(_text, row)
                 ref = DocumentRef(id=text(asked.document), round=text(asked.round), name=text(asked.name), completed=at)
                 if ref.id:
@@ -98,6 +99,12 @@ class _Pages:
             pages = at_path(found, asked.pages)
             return pages if isinstance(pages, int) and not isinstance(pages, bool) else None
         return number + 1 if listed else number
+
+
+def _latest(row: Any, path: str) -> float | None:
+    if "/*" not in path:
+        return moment(at_path(row, path)) if path else None
+    return max((at for text in texts_at(row, path) if (at := moment(text)) is not None), default=None)
 
 
 def _text(row: Any, path: str) -> str:

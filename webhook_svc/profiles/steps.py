@@ -30,7 +30,9 @@ class DownloadStep(Asked):
 
     each: str = setting("path of a list in the answer; `/` where the answer is the list", "")
     only: Mapping[str, Any] = setting("values that an element of the list has; the others are left out", factory=dict)
-    take: Mapping[str, str] = setting("names for values of the answer: link = '/data/url'", factory=dict)
+    take: Mapping[str, str] = setting(
+        "names for values of the answer: link = '/data/url'; the first that is there: '/title | /id'", factory=dict
+    )
     expect: Mapping[str, Any] = setting(
         "values that the answer has once the file is ready; a list: one of them", factory=dict
     )
@@ -149,7 +151,7 @@ class _Run:
                 content_type=step.content_type,
                 optional=step.optional,
             )
-            if not answer.ok and not step.optional:
+            if _is_no(step, answer) and not step.optional:
                 raise self._failed(step, answer)
             if not answer.ok:
                 yield Lacking(part=step.save, reason=f"its address answered {answer.status}")
@@ -166,7 +168,7 @@ class _Run:
         return next((self._lists[name] for name in sorted(step.names) if name in self._lists), None)
 
     def _checked(self, step: DownloadStep, answer: Answer) -> Any:
-        if not answer.ok:
+        if _is_no(step, answer):
             raise self._failed(step, answer)
         found = answer.json()
         for path, wanted in step.ended.items():
@@ -201,9 +203,24 @@ def _is_wanted(step: DownloadStep, element: Any) -> bool:
     return all(fits(at_path(element, path), wanted) for path, wanted in step.only.items())
 
 
+def _is_no(step: DownloadStep, answer: Answer) -> bool:
+    """A 2xx may say "not ready" as well."""
+    return not answer.ok or answer.status in step.not_ready
+
+
+def values_taken(step: DownloadStep, found: Any) -> dict[str, Any]:
+    """What stands at the paths under `take`, None where nothing does."""
+    return {name: _first_at(found, path) for name, path in step.take.items()}
+
+
+def _first_at(found: Any, paths: str) -> Any:
+    values = (at_path(found, path) for path in paths.split(" | "))
+    return next((value for value in values if value is not None and value != ""), None)
+
+
 def _taken(step: DownloadStep, found: Any) -> dict[str, str]:
-    taken = {name: at_path(found, path) for name, path in step.take.items()}
-    if empty := [step.take[name] for name, value in taken.items() if value is None or value == ""]:
+    taken = values_taken(step, found)
+    if empty := [step.take[name] for name, value in taken.items() if value is None]:
         raise NotReady(f"the answer has nothing at {empty[0]} yet", after=step.wait)
     return {name: as_text(value) for name, value in taken.items()}
 

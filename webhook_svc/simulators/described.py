@@ -21,7 +21,7 @@ from ..profiles.asked import Asked, filled
 from ..profiles.description import Description, ListCall, LoginCall
 from ..profiles.profile import Profile, read, read_simulate
 from ..profiles.simulate import Simulate
-from ..profiles.steps import DownloadStep
+from ..profiles.steps import DownloadStep, values_taken
 from ..signing.reading import Place
 from ..signing.sign import sign
 from .account import Account, Signed, made_up, said
@@ -249,7 +249,7 @@ class DescribedSimulator(Account, Simulator):
     def _page(self, asked: ListCall, fields: Mapping[str, str]) -> Response:
         cursor = request.args.get(asked.cursor_as, "") if asked.cursor else ""
         number = int(cursor or fields.get("page", str(asked.first))) - asked.first + 1
-        number = int(fields["offset"]) // asked.size + 1 if "offset" in fields else number
+        number = (int(fields["offset"]) - asked.start) // asked.size + 1 if "offset" in fields else number
         signed, total = self.listed(number, asked.size)
         last = number * asked.size >= total
         answer: dict[str, Any] = {asked.rows: [self._row(asked, one) for one in signed]}
@@ -295,7 +295,7 @@ def _values_taken(step: DownloadStep, answer: Any) -> Iterator[str]:
     """What the provider may take out of the answer, and ask with."""
     listed = (answer if step.each == "/" else at_path(answer, step.each)) if step.each else [answer]
     for one in listed:
-        yield from (str(at_path(one, path)) for path in step.take.values())
+        yield from map(str, values_taken(step, one).values())
 
 
 def _with_header(request: RawRequest, name: str, value: str) -> RawRequest:

@@ -7,10 +7,16 @@ from typing import Any
 from flask import Response
 
 from ..core.template import Field, Template
+from ..profiles.asked import NUMBER
 
 
 def put(tree: Any, path: str, value: Any) -> None:
-    """The value at `/a/b` or `a.b`, with all that is needed above it."""
+    """The value at `/a/b` or `a.b`, with all that is needed above it; at `/a/*/b` in a list of one."""
+    path, star, after = path.partition("/*")
+    if star:
+        inner: dict[str, Any] = {}
+        put(inner, after, value)
+        value = [inner]
     *way, last = path[1:].split("/") if path.startswith("/") else path.split(".")
     for key in way:
         tree = tree[int(key)] if isinstance(tree, list) else tree.setdefault(key, {})
@@ -37,6 +43,6 @@ def typed(value: Any, names: Mapping[str, str], link: Callable[[Field], str] | N
     if not isinstance(value, str):
         return value
     template = Template.parse(value)
-    if template.whole and template.whole.detail == "number":
+    if template.whole and template.whole.detail == NUMBER:
         return int(names[template.whole.name])
     return template.render(lambda field: link(field) if link and field.name == "link" else names[field.name])

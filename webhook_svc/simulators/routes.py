@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from flask import Request
 
 from ..core.template import Field, Template
-from ..profiles.asked import Asked
+from ..profiles.asked import NUMBER, Asked
 from ..profiles.description import ListCall, LoginCall
 
 
@@ -68,10 +68,12 @@ def _match(wanted: Any, sent: Any, fields: dict[str, str]) -> bool:
             and wanted.keys() == sent.keys()
             and all(_match(wanted[key], sent[key], fields) for key in wanted)
         )
-    if not isinstance(wanted, str) or not isinstance(sent, str):
+    if not isinstance(wanted, str) or not isinstance(sent, str | int):
         return bool(wanted == sent)
     template = Template.parse(wanted)
+    if isinstance(sent, int) and not (template.whole and template.whole.detail == NUMBER):
+        return False
     pattern = "".join("(.*)" if isinstance(piece, Field) else re.escape(piece) for piece in template.pieces)
-    found = re.fullmatch(pattern, sent, re.DOTALL)
+    found = re.fullmatch(pattern, str(sent), re.DOTALL)
     fields.update(zip((field.name for field in template.fields), found.groups() if found else (), strict=False))
     return found is not None

@@ -1,5 +1,6 @@
 """Lists of completed signings: pages, offsets, cursors, and rows that are somebody else's."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from webhook_svc.providers.generic import Generic, GenericSettings
 
 BASE = "https://api.example.test/v1"
 SINCE = 1_760_000_000.0
+OLD = int(SINCE) - 9
 TABLE: Mapping[str, Any] = {
     "secrets": [secret("in-house")],
     "values": {"api_base": BASE, "api_key": secret("key")},
@@ -68,6 +70,24 @@ def test_the_number_of_pages_saves_the_last_question() -> None:
 def test_offsets_count_in_rows() -> None:
     listed = {**PAGED, "get": "{api_base}/c?from={offset}", "size": 20}
     assert ["/c?from=0", "/c?from=20"] == read(generic(**listed), rows("1"), rows())[0]
+
+
+def test_offsets_may_begin_at_one_and_stand_in_json_as_numbers() -> None:
+    listed = {"post": "{api_base}/c", "json": {"from": "{offset:number}"}, "rows": "/rows", "start": 1, "size": 20}
+    flow = generic(**listed).completed_since(SINCE)
+    first = next(flow)
+    listed_one = flow.send(Answer(status=200, body=rows("1").encode()))
+    second = flow.send(Answer(status=0))
+    assert isinstance(first, Call)
+    assert isinstance(listed_one, Listed)
+    assert isinstance(second, Call)
+    assert ({"from": 1}, {"from": 21}) == (first.request.json, second.request.json)
+
+
+@pytest.mark.parametrize(("times", "ids"), [([OLD, int(SINCE)], ["1"]), ([OLD], []), ([], ["1"]), ([None, OLD], [])])
+def test_of_several_times_the_latest_is_that_of_completion(times: list[int | None], ids: list[str]) -> None:
+    row = json.dumps({"rows": [{"id": "1", "signers": [{"at": at} for at in times]}]})
+    assert ids == read(generic(**{**PAGED, "completed": "/signers/*/at"}), row, rows())[1]
 
 
 def test_a_cursor_leads_from_page_to_page() -> None:

@@ -75,6 +75,21 @@ def test_each_file_of_a_list_is_fetched() -> None:
     assert ["/c/1", "/files/a", "/files/b%2Fc"] == urls(flow(generic(FILES, FILE), answers))
 
 
+@pytest.mark.parametrize("answer", ['{"title": "Lease", "id": 7}', '{"title": "", "id": "Lease"}', '{"id": "Lease"}'])
+def test_of_several_paths_the_first_that_leads_somewhere_is_taken(answer: str) -> None:
+    title = {"get": "{api_base}/c/{document}", "take": {"title": "/title | /id"}}
+    [save] = flow(generic(title, {**PLAIN, "name": "{title}"}), [said(answer), SAVED])[1:]
+    assert isinstance(save, Save)
+    assert "Lease" == save.name
+
+
+@pytest.mark.parametrize("step", [STATE, PLAIN])
+def test_a_2xx_may_say_that_nothing_is_ready(step: dict[str, Any]) -> None:
+    with pytest.raises(NotReady) as raised:
+        flow(generic({**step, "not_ready": [202]}, *([] if step is PLAIN else [PLAIN])), [said("", 202)])
+    assert raised.value.after is None
+
+
 def test_of_a_list_only_what_is_wanted_is_taken() -> None:
     listed = '[{"id": "a", "kind": "draft"}, {"id": "b", "kind": "signed"}, 5, {"kind": "signed"}, {"id": "c"}]'
     steps = {**FILES, "each": "/", "only": {"/kind": ["signed"]}, "take": {"file": "/id"}}
