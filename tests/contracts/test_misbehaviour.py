@@ -45,7 +45,9 @@ TOLD = 1.0
 
 NOT_WHOLE = "cut off|fewer bytes came than were announced|SHA-256"
 NO_FILE = "do not begin like one|not a file|not the document|JSON|HTML|no PDF"
-NOT_READY = "not (finished|ready|there)|expected value at /status|not call the document signed"
+NOT_READY = (
+    "not (finished|ready|there)|expected value at /|has nothing at /|lists nothing at|not call the document signed"
+)
 PROMISES: dict[tuple[str, int], Promise] = {
     # the file
     ("truncated", 1): Promise(waits=SOON, says=NOT_WHOLE, ends=DELIVERED),

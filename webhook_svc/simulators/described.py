@@ -21,7 +21,7 @@ from ..profiles.asked import Asked, filled
 from ..profiles.description import Description, ListCall, LoginCall
 from ..profiles.profile import Profile, read, read_simulate
 from ..profiles.simulate import Simulate
-from ..profiles.steps import DownloadStep, values_taken
+from ..profiles.steps import DownloadStep, fits, values_taken
 from ..signing.reading import Place
 from ..signing.sign import sign
 from .account import Account, Signed, made_up, said
@@ -44,7 +44,7 @@ class DescribedSimulator(Account, Simulator):
         self.next_secret = self._written(self.next_secret)
         self._numbers = itertools.count(1)
         self._tokens: set[str] = set()
-        self._told: dict[str, str] = {}
+        self._told: dict[tuple[str, str], str] = {}
         self.values = {name: self._value(name) for name in self.profile.settings}
         if self._secret_setting:
             self.secret = self.values[self._secret_setting]
@@ -150,15 +150,26 @@ class DescribedSimulator(Account, Simulator):
         return self.app(lambda: None, views)
 
     @cached_property
+    def _asking(self) -> list[DownloadStep]:
+        return [step for step in self.described.download if step.asks]
+
+    @cached_property
     def _routes(self) -> list[Route]:
         return [route for asked in self.described.asked if (route := route_of(asked, self.profile.settings))]
 
     def _answer(self, **_: str) -> Response:
         for route in self._routes:
             fields = route.match(request)
-            if fields is not None and all(fields[name] == self.values[name] for name in fields.keys() & self.values):
+            if fields is not None and self._knows(fields):
                 return self._refused(route.asked) or self._told_by(route.asked, fields)
         return said(404, error="no such path")
+
+    def _knows(self, fields: Mapping[str, str]) -> bool:
+        """Are the values of the settings ours, and did an answer tell those that steps take? By the latter requests are
+        told apart whose addresses look alike: for a document, and for its certificate."""
+        taken = {name for step in self._asking for name in step.take}
+        ours = all(fields[name] == self.values[name] for name in fields.keys() & self.values)
+        return ours and all((name, fields[name]) in self._told for name in fields.keys() & taken)
 
     def _refused(self, asked: Asked) -> Response | None:
         if isinstance(asked, LoginCall):
@@ -200,7 +211,7 @@ class DescribedSimulator(Account, Simulator):
 
     def _signed(self, fields: Mapping[str, str]) -> Signed:
         """The signing that the request speaks of, by its id or by a value that an answer told."""
-        told = [self._told[value] for name, value in fields.items() if name != "document" and value in self._told]
+        told = [self._told[item] for item in fields.items() if item in self._told]
         document = fields.get("document") or next(iter(told), "")
         return self.found(document, partial(said, 404, error="no such document"))
 
@@ -209,15 +220,15 @@ class DescribedSimulator(Account, Simulator):
             return said(404, error="not yet")
         names = {"document": signed.id, "title": signed.title, "number": "1", **self._time(int(signed.finished))}
         answer = self._filled(step, signed, names)
-        self._told.update((value, signed.id) for value in _values_taken(step, answer))
+        alike = [one for one in self._asking if (one.get, one.post, one.json) == (step.get, step.post, step.json)]
+        self._told.update((item, signed.id) for one in alike for item in _values_taken(one, answer))
         if self._shows_not_ready is step and self.shown.take("not_ready"):
             return self._not_ready(step, answer)
         return placed({"/": answer})
 
     def _filled(self, step: DownloadStep, signed: Signed, names: Mapping[str, str]) -> Any:
         links = {part: self.link(signed.id, part) for part in ("document", "certificate", "audit")}
-        asking = [one for one in self.described.download if one.asks]
-        example = next(answer for one, answer in zip(asking, self.simulated.answers, strict=True) if one is step)
+        example = next(answer for one, answer in zip(self._asking, self.simulated.answers, strict=True) if one is step)
         return typed(example, names, lambda field: links[field.detail or "document"])
 
     def _not_ready(self, step: DownloadStep, answer: Any) -> Response:
@@ -291,11 +302,12 @@ def kind_of(path: Path, name: str = "") -> type:
     return type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
 
 
-def _values_taken(step: DownloadStep, answer: Any) -> Iterator[str]:
-    """What the provider may take out of the answer, and ask with."""
+def _values_taken(step: DownloadStep, answer: Any) -> Iterator[tuple[str, str]]:
+    """What the provider may take out of the answer, by the names under which it asks with it."""
     listed = (answer if step.each == "/" else at_path(answer, step.each)) if step.each else [answer]
     for one in listed:
-        yield from map(str, values_taken(step, one).values())
+        if all(fits(at_path(one, path), wanted) for path, wanted in step.only.items()):
+            yield from ((name, str(value)) for name, value in values_taken(step, one).items())
 
 
 def _with_header(request: RawRequest, name: str, value: str) -> RawRequest:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from tests.guard import secret
 from tests.kinds import provider_kind
@@ -86,6 +87,24 @@ def test_a_profile_of_a_user_can_be_simulated(tmp_path: Path) -> None:
     settings = loaded(name, **{key: value for key, value in table.items() if key != "provider"}).sources["x"].settings
     PROVIDERS.load(name)("x", settings).scheme().verify(callback, 0.0)
     assert {"type": "done", "id": "d-1"} == json.loads(callback.body)
+
+
+def test_a_simulator_tells_requests_apart_that_look_alike_by_what_its_answers_told(tmp_path: Path) -> None:
+    listed = '{ each = "/files", only = { "/type" = "%s" }, get = "{api_base}/{document}", take = { %s = "/id" } }'
+    file = '{ get = "{api_base}/parts/{%s}", save = "%s", optional = %s }'
+    steps = [listed % ("main", "main"), file % ("main", "document", "false")]
+    steps += [listed % ("proof", "proof"), file % ("proof", "certificate", "true")]
+    answer = '{ files = [{ id = "m-{document}", type = "main" }, { id = "p-{document}", type = "proof" }] }'
+    head, _, rest = ACME.partition("[[download]]")
+    simulated = rest.partition("[simulate]")[2] + f"answers = [{answer}, {answer}]"
+    text = f"download = [{', '.join(steps)}]\n{head}[simulate]{simulated}"
+    simulator = SIMULATORS.load(f"file:{written(tmp_path, text)}")()
+    simulator.finish("d-1")
+    client = Client(simulator.wsgi())
+    assert 404 == client.get("/parts/p-d-1").status_code
+    assert 200 == client.get("/d-1").status_code
+    assert simulator.document_bytes("d-1", "certificate") == client.get("/parts/p-d-1").data
+    assert simulator.document_bytes("d-1") == client.get("/parts/m-d-1").data
 
 
 def test_a_profile_without_a_simulation_says_so(tmp_path: Path) -> None:
