@@ -57,7 +57,7 @@ class Registry:
         return frozenset(self._described.names() if self._described else ())
 
     def names(self) -> list[str]:
-        return sorted({*self._builtin, *self._in_the_box, *self._third_parties()})
+        return sorted({*self._builtin, *self._in_the_box, *self._third_parties})
 
     def knows(self, name: str) -> bool:
         return (name.startswith(OF_A_FILE) and self._described is not None) or name in self.names()
@@ -68,7 +68,7 @@ class Registry:
             return self._described.make(name)
         if self._described and name in self._in_the_box:
             return self._made.get(name) or self._made.setdefault(name, self._described.make(name))
-        entry = self._builtin.get(name) or self._third_parties().get(name)
+        entry = self._builtin.get(name) or self._third_parties.get(name)
         if entry is None:
             raise ConfigError(unknown(name, self.names()))
         module, _, attribute = entry.target.partition(":")
@@ -86,6 +86,7 @@ class Registry:
         """The extra that its libraries come with ("" = none)."""
         return self._builtin[name].extra if name in self._builtin else ""
 
+    @cached_property
     def _third_parties(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for point in importlib.metadata.entry_points(group=self.group):
