@@ -5,29 +5,23 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.box import Box, BoxSettings
 
 from .rigs.front import Fault
+from .rigs.session import PIECE
 
 on_box = pytest.mark.parametrize("rig", ["box"], indirect=True)
 in_parts = pytest.mark.usefixtures("small_parts")
 
 PATH = "contracts/doc-1/deed.pdf"
 LARGE = bytes(range(251)) * 400
-PART = 30_000
 
 
 @pytest.fixture
 def small_parts(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Box, "at_once", 1000)
-    rig.api.state.smallest = 1001
-    rig.api.state.part_size = PART
-
-
-def lost() -> None:
-    raise ClaimLost
+    rig.small_pieces(monkeypatch)
 
 
 def says(code: str, status: int, **headers: str) -> Fault:
@@ -44,21 +38,13 @@ def no_session(rig: Any) -> bool:
 
 @on_box
 @in_parts
-@pytest.mark.parametrize("size", [1001, PART, 2 * PART, len(LARGE)])
+@pytest.mark.parametrize("size", [1001, PIECE, 2 * PIECE, len(LARGE)])
 def test_a_large_file_goes_in_parts(rig: Any, bundle: Any, progress: Any, size: int) -> None:
     sent = bundle(files={PATH: LARGE[:size]})
     receipt = rig.sink.deliver(sent.delivery(), progress)
     assert rig.expected(sent) == rig.visible()
-    assert -(-size // PART) == len([method for method, _ in rig.front.seen if method == "PUT"])
+    assert -(-size // PIECE) == len([method for method, _ in rig.front.seen if method == "PUT"])
     assert "SHA-1 of the stored file" == receipt.proof
-
-
-@on_box
-@in_parts
-def test_a_session_is_aborted_where_the_claim_is_lost(rig: Any, bundle: Any, progress: Any) -> None:
-    with pytest.raises(ClaimLost):
-        rig.sink.deliver(bundle(files={PATH: LARGE}, still_ours=lost).delivery(), progress)
-    assert ({}, True, 1) == (rig.visible(), no_session(rig), rig.api.state.aborted)
 
 
 @on_box
@@ -77,18 +63,6 @@ def test_a_damaged_copy_is_found_before_a_byte_of_it_is_sent(rig: Any, bundle: A
     with pytest.raises(ArtifactLost):
         rig.sink.deliver(bundle(lost={"deed.pdf": 5}).delivery(), progress)
     assert [] == [target for _, target in rig.front.seen if "/files" in target]
-
-
-@on_box
-@in_parts
-def test_a_session_that_is_gone_begins_anew_with_the_next_try(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.api.state.lasts = 2
-    with pytest.raises(Retryable, match="410 session_expired"):
-        rig.sink.deliver(bundle(files={PATH: LARGE}).delivery(), progress)
-    assert {} == rig.visible()
-    rig.api.state.lasts = 1000
-    assert not rig.again().deliver(bundle(files={PATH: LARGE}).delivery(), progress).found
-    assert rig.expected(bundle(files={PATH: LARGE})) == rig.visible()
 
 
 @on_box
@@ -122,43 +96,6 @@ def test_a_size_of_parts_that_we_cannot_hold_is_refused(rig: Any, bundle: Any, p
     rig.api.state.part_size = size
     with pytest.raises(Retryable, match="size of parts"):
         rig.sink.deliver(bundle(files={PATH: LARGE}).delivery(), progress)
-
-
-@on_box
-@in_parts
-def test_trouble_at_any_request_of_a_session_leaves_one_effect(rig: Any, bundle: Any, progress: Any) -> None:
-    for number in range(8):
-        kept = type(progress)()
-        sent = bundle(files={f"{number}/deed.pdf": LARGE}, manifest_path=f"{number}/m.json")
-        rig.front.meet(Fault(status=500, passes=True), at=number)
-        with pytest.raises(Retryable):
-            rig.again().deliver(sent.delivery(), kept)
-        rig.front.forget()
-        rig.again().deliver(sent.delivery(), kept)
-        assert rig.expected(sent).items() <= rig.visible().items()
-
-
-@on_box
-@in_parts
-@pytest.mark.parametrize("content", [b"%PDF-1.7", LARGE], ids=["at once", "in parts"])
-@pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])
-def test_a_file_that_appears_during_the_upload_is_never_replaced(
-    rig: Any, bundle: Any, progress: Any, content: bytes, same: bool
-) -> None:
-    theirs = content if same else b"another contract"
-
-    def slip_in() -> None:
-        rig.api.state.race = lambda: None
-        rig.plant(PATH, theirs)
-
-    rig.api.state.race = slip_in
-    if same:
-        rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    else:
-        with pytest.raises(Conflict):
-            rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    assert theirs == rig.visible()[PATH]
-    assert no_session(rig)
 
 
 def test_files_are_divided_where_box_takes_both_ways() -> None:
@@ -200,13 +137,6 @@ def test_the_answer_to_an_upload_decides_the_fate(
 
 
 @on_box
-def test_a_full_account_is_tried_again(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.api.state.space = 5
-    with pytest.raises(Retryable, match="storage_limit_exceeded"):
-        rig.sink.deliver(bundle().delivery(), progress)
-
-
-@on_box
 def test_bytes_that_changed_on_their_way_in_are_no_receipt(rig: Any, bundle: Any, progress: Any) -> None:
     rig.api.state.damages = True
     with pytest.raises(Conflict):
@@ -220,15 +150,6 @@ def test_what_stands_in_the_way_is_a_conflict(rig: Any, bundle: Any, progress: A
     with pytest.raises(Conflict):
         rig.sink.deliver(bundle().delivery(), progress)
     assert {there: b"theirs"} == rig.visible()
-
-
-@on_box
-def test_a_token_that_is_refused_is_renewed_once(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.sink.check()
-    rig.front.meet(says("unauthorized", 401), at=0)
-    rig.sink.deliver(bundle().delivery(), progress)
-    assert 1 == len([target for _, target in rig.front.seen if "oauth2" in target])
-    assert rig.expected(bundle()) == rig.visible()
 
 
 @on_box
@@ -267,14 +188,6 @@ def test_names_that_the_service_refuses_become_others(
 ) -> None:
     rig.sink.deliver(bundle(files={path: b"%PDF"}).delivery(), progress)
     assert b"%PDF" == rig.visible()[stored]
-
-
-@on_box
-def test_names_that_differ_in_case_alone_meet(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.plant("Contracts/DOC-1/Deed.pdf", b"another contract")
-    with pytest.raises(Conflict):
-        rig.sink.deliver(bundle().delivery(), progress)
-    assert {"Contracts/DOC-1/Deed.pdf": b"another contract"} == rig.visible()
 
 
 @on_box

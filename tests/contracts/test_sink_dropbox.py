@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import ArtifactLost, Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.dropbox import ContentHash, Dropbox, DropboxSettings
 
 from .rigs.dropbox import content_hash
 from .rigs.front import Fault
+from .rigs.session import PIECE
 
 on_dropbox = pytest.mark.parametrize("rig", ["dropbox"], indirect=True)
 in_pieces = pytest.mark.usefixtures("small_pieces")
@@ -21,13 +22,8 @@ LARGE = bytes(range(251)) * 400
 
 
 @pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dropbox, "at_once", 1000)
-    monkeypatch.setattr(Dropbox, "piece", 30_000)
-
-
-def lost() -> None:
-    raise ClaimLost
+def small_pieces(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.small_pieces(monkeypatch)
 
 
 def says(tags: str, status: int = 409, **headers: str) -> Fault:
@@ -48,22 +44,14 @@ def test_the_hash_is_that_of_blocks_however_the_bytes_come(size: int) -> None:
 
 @on_dropbox
 @in_pieces
-@pytest.mark.parametrize("size", [1001, 60_000, len(LARGE)], ids=["one piece", "even", "odd"])
+@pytest.mark.parametrize("size", [1001, 2 * PIECE, len(LARGE)], ids=["one piece", "even", "odd"])
 def test_a_large_file_goes_in_a_session(rig: Any, bundle: Any, progress: Any, size: int) -> None:
     sent = bundle(files={PATH: LARGE[:size]})
     receipt = rig.sink.deliver(sent.delivery(), progress)
     assert rig.expected(sent) == rig.visible()
     assert "content_hash of the stored file" == receipt.proof
     steps = [target.rpartition("/")[2] for _, target in rig.front.seen if "upload_session" in target]
-    assert ["start", *["append_v2"] * ((size - 1) // 30_000), "finish"] == steps
-
-
-@on_dropbox
-@in_pieces
-def test_a_session_is_never_finished_where_the_claim_is_lost(rig: Any, bundle: Any, progress: Any) -> None:
-    with pytest.raises(ClaimLost):
-        rig.sink.deliver(bundle(files={PATH: LARGE}, still_ours=lost).delivery(), progress)
-    assert {} == rig.visible()
+    assert ["start", *["append_v2"] * ((size - 1) // PIECE), "finish"] == steps
 
 
 @on_dropbox
@@ -71,49 +59,6 @@ def test_a_damaged_copy_is_found_before_anything_is_sent(rig: Any, bundle: Any, 
     with pytest.raises(ArtifactLost):
         rig.sink.deliver(bundle(lost={"deed.pdf": 5}).delivery(), progress)
     assert [] == rig.front.seen
-
-
-@on_dropbox
-@in_pieces
-@pytest.mark.parametrize("lasts", [1, 3], ids=["midway", "at the end"])
-def test_a_session_that_is_gone_begins_anew_with_the_next_try(rig: Any, bundle: Any, progress: Any, lasts: int) -> None:
-    rig.api.box.lasts = lasts
-    with pytest.raises(Retryable, match="lookup_failed/not_found"):
-        rig.sink.deliver(bundle(files={PATH: LARGE}).delivery(), progress)
-    assert {} == rig.visible()
-    rig.api.box.lasts = 1000
-    assert not rig.again().deliver(bundle(files={PATH: LARGE}).delivery(), progress).found
-    assert rig.expected(bundle(files={PATH: LARGE})) == rig.visible()
-
-
-@on_dropbox
-@in_pieces
-def test_trouble_at_any_request_of_a_session_leaves_one_effect(rig: Any, bundle: Any, progress: Any) -> None:
-    for number in range(7):
-        sent = bundle(files={f"{number}/deed.pdf": LARGE}, manifest_path=f"{number}/m.json")
-        rig.front.meet(Fault(status=500, passes=True), at=number)
-        with pytest.raises(Retryable):
-            rig.again().deliver(sent.delivery(), progress)
-        rig.front.forget()
-        rig.again().deliver(sent.delivery(), progress)
-        assert rig.expected(sent).items() <= rig.visible().items()
-
-
-@on_dropbox
-@in_pieces
-@pytest.mark.parametrize("content", [b"%PDF-1.7", LARGE], ids=["at once", "in pieces"])
-@pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])
-def test_a_file_that_appears_during_the_upload_is_never_replaced(
-    rig: Any, bundle: Any, progress: Any, content: bytes, same: bool
-) -> None:
-    theirs = content if same else b"another contract"
-    rig.api.box.race = lambda: rig.api.box.files.setdefault(PATH, theirs)
-    if same:
-        rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    else:
-        with pytest.raises(Conflict):
-            rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    assert theirs == rig.visible()[PATH]
 
 
 def test_pieces_are_no_larger_than_dropbox_takes_them() -> None:
@@ -157,13 +102,6 @@ def test_the_answer_to_an_upload_decides_the_fate(
 
 
 @on_dropbox
-def test_a_full_dropbox_is_tried_again(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.api.box.space = 5
-    with pytest.raises(Retryable, match="insufficient_space"):
-        rig.sink.deliver(bundle().delivery(), progress)
-
-
-@on_dropbox
 def test_bytes_that_changed_on_their_way_in_are_no_receipt(rig: Any, bundle: Any, progress: Any) -> None:
     rig.api.box.damages = True
     with pytest.raises(Conflict):
@@ -177,15 +115,6 @@ def test_what_stands_in_the_way_is_a_conflict(rig: Any, bundle: Any, progress: A
     with pytest.raises(Conflict):
         rig.sink.deliver(bundle().delivery(), progress)
     assert {there: b"theirs"} == rig.visible()
-
-
-@on_dropbox
-def test_a_token_that_is_refused_is_renewed_once(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.sink.check()
-    rig.front.meet(says("expired_access_token", 401), at=0)
-    rig.sink.deliver(bundle().delivery(), progress)
-    assert 1 == len([target for _, target in rig.front.seen if "oauth2" in target])
-    assert rig.expected(bundle()) == rig.visible()
 
 
 # --- names and places ---------------------------------------------------------------------------------------------
@@ -211,14 +140,6 @@ def test_names_that_the_service_refuses_become_others(
 ) -> None:
     rig.sink.deliver(bundle(files={path: b"%PDF"}).delivery(), progress)
     assert b"%PDF" == rig.visible()[stored]
-
-
-@on_dropbox
-def test_names_that_differ_in_case_alone_meet(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.plant("Contracts/DOC-1/Deed.pdf", b"another contract")
-    with pytest.raises(Conflict):
-        rig.sink.deliver(bundle().delivery(), progress)
-    assert {"Contracts/DOC-1/Deed.pdf": b"another contract"} == rig.visible()
 
 
 @on_dropbox

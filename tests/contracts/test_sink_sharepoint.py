@@ -5,31 +5,27 @@ from typing import Any
 
 import pytest
 
-from webhook_svc.core.errors import ArtifactLost, ClaimLost, Conflict, Permanent, Retryable, WebhookError
+from webhook_svc.core.errors import Conflict, Permanent, Retryable, WebhookError
 from webhook_svc.core.settings import Secret
 from webhook_svc.sinks.shared.quickxor import QuickXor
 from webhook_svc.sinks.sharepoint import SharePoint, SharePointSettings
 
 from .rigs.front import Fault
+from .rigs.session import PIECE
 
 on_sharepoint = pytest.mark.parametrize("rig", ["sharepoint"], indirect=True)
 
 STEP = 320 * 1024
 PATH = "contracts/doc-1/deed.pdf"
-LARGE = bytes(range(251)) * 4000  # a little more than three pieces
+LARGE = bytes(range(251)) * 400
 
 
 in_pieces = pytest.mark.usefixtures("small_pieces")
 
 
 @pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SharePoint, "at_once", STEP)
-    monkeypatch.setattr(SharePoint, "piece", STEP)
-
-
-def lost() -> None:
-    raise ClaimLost
+def small_pieces(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.small_pieces(monkeypatch)
 
 
 # --- the hash -----------------------------------------------------------------------------------------------------
@@ -65,73 +61,13 @@ def test_the_hash_is_the_same_however_the_bytes_come(size: int) -> None:
 
 @on_sharepoint
 @in_pieces
-@pytest.mark.parametrize("size", [STEP + 1, 2 * STEP, len(LARGE)], ids=["a byte more", "even", "odd"])
+@pytest.mark.parametrize("size", [PIECE + 1, 2 * PIECE, len(LARGE)], ids=["a byte more", "even", "odd"])
 def test_a_large_file_goes_in_pieces(rig: Any, bundle: Any, progress: Any, size: int) -> None:
     sent = bundle(files={PATH: LARGE[:size]})
     receipt = rig.sink.deliver(sent.delivery(), progress)
     assert rig.expected(sent) == rig.visible()
-    assert -(-size // STEP) == len([target for method, target in rig.front.seen if target.startswith("/up/")])
+    assert -(-size // PIECE) == len([target for method, target in rig.front.seen if target.startswith("/up/")])
     assert "quickXorHash of the stored file" == receipt.proof
-
-
-@on_sharepoint
-@in_pieces
-def test_a_session_is_cancelled_where_the_claim_is_lost(rig: Any, bundle: Any, progress: Any) -> None:
-    with pytest.raises(ClaimLost):
-        rig.sink.deliver(bundle(files={PATH: LARGE}, still_ours=lost).delivery(), progress)
-    assert ({}, {}, 1) == (rig.visible(), rig.drive.sessions, rig.drive.cancelled)
-
-
-@on_sharepoint
-@in_pieces
-def test_a_session_is_cancelled_where_our_copy_is_damaged(rig: Any, bundle: Any, progress: Any) -> None:
-    with pytest.raises(ArtifactLost):
-        rig.sink.deliver(bundle(files={PATH: LARGE}, lost={"deed.pdf": len(LARGE)}).delivery(), progress)
-    assert ({}, {}, 1) == (rig.visible(), rig.drive.sessions, rig.drive.cancelled)
-
-
-@on_sharepoint
-@in_pieces
-def test_a_session_that_is_gone_begins_anew_with_the_next_try(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.drive.lasts = 2
-    with pytest.raises(Retryable, match="session is gone"):
-        rig.sink.deliver(bundle(files={PATH: LARGE}).delivery(), progress)
-    assert {} == rig.visible()
-    rig.drive.lasts = 1000
-    assert not rig.again().deliver(bundle(files={PATH: LARGE}).delivery(), progress).found
-    assert rig.expected(bundle(files={PATH: LARGE})) == rig.visible()
-
-
-@on_sharepoint
-@in_pieces
-def test_trouble_at_any_request_of_a_session_leaves_one_effect(rig: Any, bundle: Any, progress: Any) -> None:
-    for number in range(9):
-        sent = bundle(files={f"{number}/deed.pdf": LARGE}, manifest_path=f"{number}/m.json")
-        rig.front.meet(Fault(status=500, passes=True), at=number)
-        with pytest.raises(Retryable):
-            rig.again().deliver(sent.delivery(), progress)
-        rig.front.forget()
-        rig.again().deliver(sent.delivery(), progress)
-        assert rig.expected(sent).items() <= rig.visible().items()
-
-
-@on_sharepoint
-@in_pieces
-@pytest.mark.parametrize("large", [False, True], ids=["at once", "in pieces"])
-@pytest.mark.parametrize("same", [True, False], ids=["the same bytes", "other bytes"])
-def test_a_file_that_appears_during_the_upload_is_never_replaced(
-    rig: Any, bundle: Any, progress: Any, large: bool, same: bool
-) -> None:
-    content = LARGE if large else b"%PDF-1.7"
-    theirs = content if same else b"another contract"
-    rig.drive.races = {PATH: theirs}
-    if same:
-        rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    else:
-        with pytest.raises(Conflict):
-            rig.sink.deliver(bundle(files={PATH: content}).delivery(), progress)
-    assert theirs == rig.visible()[PATH]
-    assert {} == rig.drive.sessions
 
 
 @on_sharepoint
@@ -179,22 +115,6 @@ def test_the_answer_to_an_upload_decides_the_fate(
     assert (17 if "Retry-After" in fault.headers else None) == getattr(caught.value, "after", None)
     assert ["GET", "POST", "PUT"] == [method for method, _ in rig.front.seen][:3]
     assert {"contracts/doc-0/x.pdf"} == set(rig.visible())
-
-
-@on_sharepoint
-def test_a_full_drive_is_tried_again(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.drive.space = 5
-    with pytest.raises(Retryable, match="507 insufficientStorage"):
-        rig.sink.deliver(bundle().delivery(), progress)
-
-
-@on_sharepoint
-def test_a_token_that_is_refused_is_renewed_once(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.sink.check()
-    rig.front.meet(Fault(status=401), at=0)
-    rig.sink.deliver(bundle().delivery(), progress)
-    assert 1 == len([target for _, target in rig.front.seen if "oauth2" in target])
-    assert rig.expected(bundle()) == rig.visible()
 
 
 @on_sharepoint
@@ -259,14 +179,6 @@ def test_a_folder_that_cannot_be_seen_where_one_is_said_to_stand_is_tried_again(
     rig.front.meet(Fault(status=409), at=2)
     with pytest.raises(Retryable, match="making a folder: the answer was 409, and 404 when we looked"):
         rig.sink.deliver(bundle().delivery(), progress)
-
-
-@on_sharepoint
-def test_names_that_differ_in_case_alone_meet(rig: Any, bundle: Any, progress: Any) -> None:
-    rig.plant("Contracts/DOC-1/Deed.pdf", b"another contract")
-    with pytest.raises(Conflict):
-        rig.sink.deliver(bundle().delivery(), progress)
-    assert {"Contracts/DOC-1/Deed.pdf": b"another contract"} == rig.visible()
 
 
 @on_sharepoint

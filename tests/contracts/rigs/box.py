@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
+from webhook_svc.sinks.box import Box
 
-from .base import SECRETS, Rig, make_sink
+from .base import SECRETS, make_sink
 from .front import before
 from .servers import Servers, served
+from .session import PIECE, SessionRig
 from .standin import TALKATIVE, TOKEN, Refusal, StandIn, check_bearer, json_of, must, only, reply
 
 ROOT = "77"
@@ -239,10 +242,8 @@ def _digest(content: bytes) -> str:
     return b64encode(hashlib.sha1(content, usedforsecurity=False).digest()).decode()
 
 
-class BoxRig(Rig):
-    behind = "stand-in"
-    real = False
-    over_http = True
+class BoxRig(SessionRig):
+    cancels = True
 
     def __init__(self, servers: Servers, tmp_path: Path, start: ExitStack) -> None:  # noqa: ARG002 - one signature
         self.api = BoxApi()
@@ -251,7 +252,7 @@ class BoxRig(Rig):
         self.sink = self.make()
         self.broken = self.make(client_secret=SECRETS[0] + "-wrong")
 
-    def make(self, **changes: str) -> Sink:
+    def make(self, **changes: Any) -> Sink:
         table = {
             "client_id": "app-1",
             "client_secret": SECRETS[0],
@@ -273,6 +274,27 @@ class BoxRig(Rig):
             there = (one for one in self.api.state.items.values() if (one.name, one.parent) == (folder, parent))
             parent = (next(there, None) or self.api.add(folder, parent)).id
         self.api.add(name, parent, content)
+
+    def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Box, "at_once", 1000)
+        self.api.state.smallest = 1001
+        self.api.state.part_size = PIECE
+
+    def sessions(self) -> int:
+        return len(self.api.state.sessions)
+
+    def end_sessions(self, after: int) -> None:
+        self.api.state.lasts = after
+
+    def slip_in(self, path: str, content: bytes) -> None:
+        def now() -> None:
+            self.api.state.race = lambda: None
+            self.plant(path, content)
+
+        self.api.state.race = now
+
+    def fill(self) -> None:
+        self.api.state.space = 5
 
     def _path(self, item: Item) -> str:
         return item.name if item.parent == ROOT else f"{self._path(self.api.state.items[item.parent])}/{item.name}"

@@ -10,17 +10,21 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from werkzeug.wrappers import Request, Response
 
 from tests.guard import secret
 from webhook_svc.core.ports import Sink
+from webhook_svc.sinks.dropbox import Dropbox
 
-from .base import SECRETS, Rig, make_sink
+from .base import SECRETS, make_sink
 from .front import before
 from .servers import Servers, served
+from .session import PIECE, SessionRig
 from .standin import TALKATIVE, TOKEN, Refusal, StandIn, check_bearer, json_of, must, only, reply
 
 BLOCK = 4 * 1024**2
@@ -176,11 +180,7 @@ class DropboxApi(StandIn):
         return {"id": f"id:{name}", "size": len(content), "content_hash": content_hash(content), "path_display": path}
 
 
-class DropboxRig(Rig):
-    behind = "stand-in"
-    real = False
-    over_http = True
-
+class DropboxRig(SessionRig):
     def __init__(self, servers: Servers, tmp_path: Path, start: ExitStack) -> None:  # noqa: ARG002 - one signature
         self.api = DropboxApi()
         self.front = start.enter_context(before(start.enter_context(served(self.api))))
@@ -188,7 +188,7 @@ class DropboxRig(Rig):
         self.sink = self.make()
         self.broken = self.make(refresh_token=REFRESH + "-wrong")
 
-    def make(self, **changes: str) -> Sink:
+    def make(self, **changes: Any) -> Sink:
         table = {
             "app_key": "key-1",
             "app_secret": SECRETS[0],
@@ -203,3 +203,19 @@ class DropboxRig(Rig):
 
     def plant(self, path: str, content: bytes) -> None:
         self.api.box.files[path] = content
+
+    def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Dropbox, "at_once", 1000)
+        monkeypatch.setattr(Dropbox, "piece", PIECE)
+
+    def sessions(self) -> int:
+        return len(self.api.sessions)
+
+    def end_sessions(self, after: int) -> None:
+        self.api.box.lasts = after
+
+    def slip_in(self, path: str, content: bytes) -> None:
+        self.api.box.race = partial(self.plant, path, content)
+
+    def fill(self) -> None:
+        self.api.box.space = 5

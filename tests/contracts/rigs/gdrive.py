@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
+from webhook_svc.sinks.gdrive import GoogleDrive
 
-from .base import Rig, make_sink
+from .base import make_sink
 from .front import before
 from .google import Login, service_account_key
 from .servers import Servers, served
+from .session import PIECE, SessionRig
 from .standin import TALKATIVE, Refusal, StandIn, json_of, must, only, reply
 
 FOLDER = "application/vnd.google-apps.folder"
@@ -231,10 +234,8 @@ class DriveApi(StandIn):
         return shown
 
 
-class GoogleDriveRig(Rig):
-    behind = "stand-in"
-    real = False
-    over_http = True
+class GoogleDriveRig(SessionRig):
+    one_case = False
 
     def __init__(self, servers: Servers, tmp_path: Path, start: ExitStack) -> None:  # noqa: ARG002 - one signature
         self.api = DriveApi()
@@ -246,7 +247,7 @@ class GoogleDriveRig(Rig):
     def key(self, **changes: str) -> str:
         return service_account_key(f"{self.front.address}/token", **changes)
 
-    def make(self, **changes: str) -> Sink:
+    def make(self, **changes: Any) -> Sink:
         table = {"key": self.key(), "folder_id": SHARED, "shared_drive": SHARED, "api": self.front.address}
         return make_sink("gdrive", {**table, **changes})
 
@@ -267,6 +268,26 @@ class GoogleDriveRig(Rig):
             there = (item for item in items.values() if (item.name, item.parent) == (folder, parent))
             parent = (next(there, None) or self.api.add(self.api.new_id(), folder, parent, FOLDER)).id
         self.api.add(self.api.new_id(), name, parent, "application/pdf", content)
+
+    def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(GoogleDrive, "piece", PIECE)
+        monkeypatch.setattr(f"{__name__}.STEP", PIECE)
+
+    def sessions(self) -> int:
+        return len(self.api.state.sessions)
+
+    def end_sessions(self, after: int) -> None:
+        self.api.state.lasts = after
+
+    def slip_in(self, path: str, content: bytes) -> None:
+        def now() -> None:
+            self.api.state.race = lambda: None
+            self.plant(path, content)
+
+        self.api.state.race = now
+
+    def fill(self) -> None:
+        self.api.state.space = 5
 
     def _path(self, item: Item) -> str:
         above = self.api.state.items[item.parent]

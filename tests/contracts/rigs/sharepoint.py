@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
 from webhook_svc.sinks.shared.quickxor import QuickXor
+from webhook_svc.sinks.sharepoint import SharePoint
 
-from .base import SECRETS, Rig, make_sink
+from .base import SECRETS, make_sink
 from .front import before
 from .servers import Servers, served
+from .session import PIECE, SessionRig
 from .standin import TALKATIVE, TOKEN, Refusal, StandIn, check_bearer, json_of, must, only, reply
 
 BEHAVIOUR = "@microsoft.graph.conflictBehavior"
@@ -245,10 +248,8 @@ def graph() -> Iterator[tuple[str, Graph]]:
         yield address, app
 
 
-class SharePointRig(Rig):
-    behind = "stand-in"
-    real = False
-    over_http = True
+class SharePointRig(SessionRig):
+    cancels = True
 
     def __init__(self, servers: Servers, tmp_path: Path, start: ExitStack) -> None:
         address, app = servers.get("graph", graph)
@@ -258,7 +259,7 @@ class SharePointRig(Rig):
         self.sink = self.make()
         self.broken = self.make(client_secret=SECRETS[0] + "-wrong")
 
-    def make(self, **changes: str) -> Sink:
+    def make(self, **changes: Any) -> Sink:
         table = {
             "tenant": "acme.example",
             "client_id": "app-1",
@@ -276,3 +277,20 @@ class SharePointRig(Rig):
         folders = path.split("/")[:-1]
         self.drive.folders.update("/".join(folders[: depth + 1]).lower() for depth in range(len(folders)))
         self.drive.files[path] = content
+
+    def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(SharePoint, "at_once", 1000)
+        monkeypatch.setattr(SharePoint, "piece", PIECE)
+        monkeypatch.setattr(f"{__name__}.STEP", PIECE)
+
+    def sessions(self) -> int:
+        return len(self.drive.sessions)
+
+    def end_sessions(self, after: int) -> None:
+        self.drive.lasts = after
+
+    def slip_in(self, path: str, content: bytes) -> None:
+        self.drive.races = {path: content}
+
+    def fill(self) -> None:
+        self.drive.space = 5
