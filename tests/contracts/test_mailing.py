@@ -238,6 +238,24 @@ def test_an_address_to_which_nothing_is_sent_gets_nothing(rig: MailRig, bundle: 
     assert [PEOPLE[0]] == rig.outbox.mail().recipients
 
 
+def test_a_recipient_who_was_added_after_the_mail_went_out_is_named_and_nobody_is_sent_it_again(
+    rig: MailRig, bundle: Any, progress: Any
+) -> None:
+    rig.sink.deliver(bundle().delivery(), progress)
+    later = rig.make(to=[*PEOPLE, "cid@acme.example"])
+    with pytest.raises(Permanent, match=r"before the settings named 1 of the recipients \(c\*\*\*@acme\.example\)"):
+        later.deliver(bundle().delivery(), progress)
+    assert 1 == len(rig.outbox.mails)
+
+
+def test_a_recipient_who_was_taken_out_after_the_mail_went_out_is_no_matter(
+    rig: MailRig, bundle: Any, progress: Any
+) -> None:
+    rig.sink.deliver(bundle().delivery(), progress)
+    receipt = rig.make(to=list(PEOPLE[:1])).deliver(bundle().delivery(), progress)
+    assert (True, [PEOPLE[0]]) == (receipt.found, receipt.details["recipients"])
+
+
 # --- settings -----------------------------------------------------------------------------------------------------
 
 

@@ -214,6 +214,11 @@ def test_nobody_is_sent_in_the_clear_what_others_are_sent_encrypted(
         settings(smime=Smime(**encrypting(people)), **more)
 
 
+def test_nothing_is_encrypted_for_somebody_who_is_sent_nothing(people: dict[str, Person]) -> None:
+    with pytest.raises(ValueError, match=f"somebody who is sent nothing, such as {BOB}"):
+        settings(smime=Smime(**encrypting(people)), to=(ANN,))
+
+
 def test_the_settings_are_a_table_within_those_of_the_sink(people: dict[str, Person]) -> None:
     problems: list[Any] = []
     table = {

@@ -262,6 +262,53 @@ def test_a_copy_that_was_damaged_was_never_sent(presigned: Any, signer: Signer, 
         presigned().deliver(bundle().delivery(), progress)
 
 
+class Unreached:
+    """A client that is refused every connection but that for the address."""
+
+    def __init__(self, http: Any) -> None:
+        self.http = http
+
+    def call(self, request: Any, **_: Any) -> Any:
+        if request.method == "PUT":
+            raise Retryable("nobody there")
+        return self.http.call(request)
+
+
+def test_what_never_left_is_not_taken_for_ours(presigned: Any, signer: Signer, bundle: Any, progress: Any) -> None:
+    sink = presigned()
+    with pytest.raises(Retryable, match="nobody there"):
+        HttpPut("archive", sink.settings, cast(Any, Unreached(sink.http))).deliver(bundle().delivery(), progress)
+    signer.objects[KEY] = b"others"
+    with pytest.raises(Conflict, match="there before"):
+        presigned().deliver(bundle().delivery(), progress)
+
+
+def test_what_a_server_refused_is_not_taken_for_ours(
+    presigned: Any, front: Front, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    front.meet(Fault(status=403), at=1)
+    with pytest.raises(Retryable):
+        presigned().deliver(bundle().delivery(), progress)
+    front.forget()
+    signer.objects[KEY] = b"others"
+    with pytest.raises(Conflict, match="there before"):
+        presigned().deliver(bundle().delivery(), progress)
+
+
+def test_what_may_have_left_stays_ours_whatever_is_refused_later(
+    presigned: Any, front: Front, signer: Signer, bundle: Any, progress: Any
+) -> None:
+    front.meet(Fault(passes=True), at=1)
+    with pytest.raises(Retryable):
+        presigned().deliver(bundle().delivery(), progress)
+    front.meet(Fault(status=403), at=1)
+    with pytest.raises(Retryable):
+        presigned().deliver(bundle().delivery(), progress)
+    front.forget()
+    assert presigned().deliver(bundle().delivery(), progress).found
+    assert {KEY: DEED} == signer.objects
+
+
 def test_what_is_done_is_not_sent_again(presigned: Any, front: Front, bundle: Any, progress: Any) -> None:
     files = {"a/one.pdf": b"1", "a/two.pdf": b"2"}
     with pytest.raises(ArtifactLost):
