@@ -155,10 +155,11 @@ def test_each_file_has_a_task_of_its_own_and_all_are_waited_for_together(
     assert 2 == len(rig.archive.tasks)
 
 
-@pytest.mark.parametrize("looks", [0, 1])
+@pytest.mark.parametrize(("looks", "ends"), [(0, True), (1, False), (1, True)])
 def test_of_many_files_few_are_sent_and_remembered_at_once(
-    rig: PaperlessRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, looks: int
+    rig: PaperlessRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, looks: int, ends: bool
 ) -> None:
+    """Whether they are taken in at once, when they are asked for, or between two tries."""
     monkeypatch.setattr("webhook_svc.sinks.paperless._AT_ONCE", 2)
     sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(8)})
     rig.archive.looks = looks
@@ -166,6 +167,8 @@ def test_of_many_files_few_are_sent_and_remembered_at_once(
         with pytest.raises(NotReady):
             deliver(rig, sent, progress)
         assert 4 >= len(progress.load()["tasks"])
+        if ends:
+            rig.archive.finish()
     assert 8 == len(deliver(rig, sent, progress).details["documents"])
     assert 8 == len(rig.archive.tasks)
     assert 4 >= len(progress.load()["tasks"])
@@ -178,6 +181,13 @@ def test_a_hundred_tasks_fit_into_the_memory_of_a_delivery(progress: Any) -> Non
     memory.tasks = {f"{number:016}": str(uuid4()) for number in range(100)}
     memory.unsure = {f"{number:016}": 1_790_000_000.123456 for number in range(10)}
     memory.keep()
+
+
+def test_of_what_was_read_back_nothing_stays_in_doubt(progress: Any) -> None:
+    memory = _Memory(progress)
+    memory.unsure = {"one": 1.0, "two": 2.0}
+    memory.read_back("one")
+    assert {"two": 2.0} == memory.unsure
 
 
 # --- duplicates and conflicts -------------------------------------------------------------------------------------

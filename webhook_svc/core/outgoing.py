@@ -17,7 +17,7 @@ class Upload:
     size: int
 
 
-def in_json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     """As it goes out: UTF-8, what cannot be written in that (half of a surrogate pair) escaped."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 

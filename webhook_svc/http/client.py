@@ -14,7 +14,7 @@ import urllib3
 from .. import __version__
 from ..core.addresses import read_address
 from ..core.errors import Permanent, Retryable
-from ..core.outgoing import Answer, Request, Upload, in_json
+from ..core.outgoing import Answer, Request, Upload, json_bytes
 from ..core.ports import ANSWER_LIMIT
 from ..core.types import EMPTY
 from .address import read
@@ -185,7 +185,7 @@ def _is_loopback(host: str) -> bool:
 
 def _content(request: Request) -> bytes | None:
     if request.json is not None:
-        return in_json(request.json)
+        return json_bytes(request.json)
     return request.body if isinstance(request.body, bytes) else None
 
 

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ...core.outgoing import Request, Upload, in_json
+from ...core.outgoing import Request, Upload, json_bytes
 from ...core.ports import Http
 from ...core.settings import Secret, host_of
 from ...core.types import EMPTY
@@ -44,5 +44,5 @@ def asked(http: Http, url: Secret, auth: Mapping[str, str] = EMPTY) -> str:
 
 def message(said: Any, begin: Callable[[], None]) -> Upload:
     """As JSON. `begin` is called once there is a connection, before any of it leaves."""
-    content = in_json(said)
+    content = json_bytes(said)
     return Upload(open=partial(held_back, partial(BytesIO, content), begin), size=len(content))
