@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask, jsonify
@@ -39,7 +40,7 @@ def api() -> Iterator[Served]:
 def test_a_link_to_a_forbidden_place_is_never_followed(
     api: Served, tmp_path: Path, link: str, allowed: list[str]
 ) -> None:
-    source = {
+    source: dict[str, Any] = {
         "provider": "generic",
         "secrets": [secret("in-house")],
         "values": {"api_base": api.url},
@@ -50,11 +51,15 @@ def test_a_link_to_a_forbidden_place_is_never_followed(
             {"get": "{link}", "save": "document"},
         ],
     }
-    tables = {"service": {"port": OUR_PORT}, "http": {"allow_hosts": allowed}, "sources.x": source}
+    tables: dict[str, dict[str, Any]] = {
+        "service": {"port": OUR_PORT},
+        "http": {"allow_hosts": allowed},
+        "sources.x": source,
+    }
     text = "\n".join(table_text(name, table) for name, table in tables.items())
     made = wiring.service(wiring.configured({"WEBHOOK_SVC_CONFIG_TOML": text}))
+    one, fetcher = made.parties.sources["x"], Fetcher(LocalVault(tmp_path))
     with pytest.raises(Permanent) as raised:
-        one = made.parties.sources["x"]
-        Fetcher(LocalVault(tmp_path)).fetch(one.provider, one.http, DocumentRef(id=link))
+        fetcher.fetch(one.provider, one.http, DocumentRef(id=link))
     made.close()
     assert "://" not in str(raised.value)
