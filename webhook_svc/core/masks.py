@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -21,7 +21,7 @@ _AFTER_BACKSLASH: Final = r'(?:u[0-9a-fA-F]{4}|["\\/bfnrt])'
 _STRINGS: Final = json.JSONDecoder()
 _OUTSIDE_STRINGS: Final = frozenset("0123456789+-.eE truefalsnNaIity,:[]{}\t\r\n")
 """Characters that JSON has outside of strings, where a part of a number must not become a word."""
-_WHOLE: Final = re.compile("-?[0-9]+")
+_WHOLE: Final = re.compile(r"(?<![\w.+-])-?[0-9]+(?![\w.+-])")
 
 
 class Mask:
@@ -56,7 +56,7 @@ class Mask:
             return text
         if self._bare and _is_json(text):
             return "".join(
-                _numbers_masked(piece, self._shown, self._mark)
+                _numbers_masked(piece, {self._shown: self._mark})
                 if held is None
                 else self._pattern.sub(self._kept, piece)
                 for piece, held in _pieces(text)
@@ -96,10 +96,15 @@ def _mask_of(secret: str) -> Mask | None:
 
 def mask_value(body: bytes, value: str, mark: str) -> bytes:
     """JSON whose strings and whole numbers that read as the value are the mark instead; all else is as it was."""
+    return mask_values(body, {value: mark})
+
+
+def mask_values(body: bytes, marks: Mapping[str, str]) -> bytes:
+    """The same for many values, each with its mark, in one go."""
     codec = json_codec(body)
     text = body.decode(codec, "surrogatepass")
     pieces = (
-        _numbers_masked(piece, value, mark) if held is None else f'"{mark}"' if held == value else piece
+        _numbers_masked(piece, marks) if held is None else f'"{marks[held]}"' if held in marks else piece
         for piece, held in _pieces(text)
     )
     return "".join(pieces).encode(codec, "surrogatepass")
@@ -116,10 +121,8 @@ def _pieces(text: str) -> Iterator[tuple[str, str | None]]:
     yield text[done:], None
 
 
-def _numbers_masked(text: str, value: str, mark: str) -> str:
-    if not _WHOLE.fullmatch(value):
-        return text
-    return re.sub(rf"(?<![\w.+-]){value}(?![\w.+-])", f'"{mark}"', text)
+def _numbers_masked(text: str, marks: Mapping[str, str]) -> str:
+    return _WHOLE.sub(lambda found: f'"{marks[found[0]]}"' if found[0] in marks else found[0], text)
 
 
 def json_codec(body: bytes) -> str:

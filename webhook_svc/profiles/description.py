@@ -30,12 +30,15 @@ class EventSettings(EventTypes):
     name: str = setting("path of the document's title", "")
     completed: str = setting("path of the time of completion; unset: that of the event", "")
     take: Mapping[str, str] = setting("names for values of the callback that templates may use", factory=dict)
+    hide: tuple[str, ...] = setting("paths of values that are kept as fingerprints: '/signers/*/token'", ())
 
     def __post_init__(self) -> None:
         # Written out, because a dataclass with slots is another class than the one that super() knows here.
         EventTypes.__post_init__(self)
         if not self.document:
             raise ValueError("a path in `document`")
+        if not all(self.hide):
+            raise ValueError("paths of values in `hide`")
         if not self.type and (self.ready or self.changed or self.terminal):
             raise ValueError("a path in `type`, because types are listed")
         if self.type and not (self.ready or self.changed):

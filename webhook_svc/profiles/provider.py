@@ -12,6 +12,7 @@ from ..core.types import DocumentRef, RawRequest, Reply, SourceEvent
 from ..signing.verify import Verifier
 from . import callback, flows, steps
 from .description import Description
+from .hidden import Hiding
 from .profile import TABLES, Profile
 
 
@@ -23,6 +24,8 @@ class Described(Provider):
     secrets: tuple[Secret, ...]
 
     def scheme(self) -> Scheme:
+        if self.described.event.hide:
+            return Hiding(self.described, self.secrets, self.public_url)
         return Verifier(self.described.verify, self.secrets, self.public_url)
 
     def offers(self) -> frozenset[str]:
