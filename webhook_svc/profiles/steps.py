@@ -42,7 +42,7 @@ class DownloadStep(Asked):
     wait: float | None = setting("seconds until it is asked again while the file is not ready", None)
     not_ready: tuple[int, ...] = setting("statuses that mean the file is not ready yet", ())
     save: str = setting("the part that the answer is: document, certificate or audit", "")
-    name: str = setting("file name; unset: the document's name", "")
+    name: str = setting("file name, of a PDF also without its ending; unset: the document's name", "")
     content_type: str = setting("what is announced; of a PDF beginning and end are checked", _PDF)
     sha256: str = setting("the hash that the sender names, in hex, as a template", "")
     optional: bool = setting("the rest goes on without this part where it cannot be fetched", False)
@@ -146,7 +146,7 @@ class _Run:
             answer = yield Save(
                 request=request_of(step, known, self._values),
                 part=step.save,
-                name=filled(step.name, known) or _usual_name(step, known["name"]),
+                name=_file_name(step, known),
                 sha256=filled(step.sha256, known).strip().lower() or None,
                 content_type=step.content_type,
                 optional=step.optional,
@@ -231,7 +231,8 @@ def fits(value: Any, wanted: Any) -> bool:
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices)
 
 
-def _usual_name(step: DownloadStep, title: str) -> str:
-    if step.save == DOCUMENT:
-        return pdf_name(title) if step.content_type == _PDF else title or DOCUMENT
-    return f"{step.save}.pdf" if step.content_type == _PDF else step.save
+def _file_name(step: DownloadStep, known: Mapping[str, str]) -> str:
+    """What the step names it, else the document's title, else the part; of a PDF with the ending that shows it."""
+    title = known["name"] or DOCUMENT if step.save == DOCUMENT else step.save
+    named = filled(step.name, known) or title
+    return pdf_name(named) if step.content_type == _PDF else named

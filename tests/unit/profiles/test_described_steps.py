@@ -109,6 +109,16 @@ def test_what_is_asked_for_each_element_belongs_to_that_element() -> None:
     assert ["a.pdf", "b.pdf"] == [step.name for step in seen if isinstance(step, Save)]
 
 
+@pytest.mark.parametrize(
+    ("told", "kind", "name"),
+    [("a", "application/pdf", "a.pdf"), ("a.pdf", "application/pdf", "a.pdf"), ("a.zip", "", "a.zip")],
+)
+def test_only_a_pdf_gets_the_ending_of_one(told: str, kind: str, name: str) -> None:
+    listed = said(f'{{"files": [{{"id": "{told}"}}]}}')
+    seen = flow(generic(FILES, {**FILE, "name": "{file}", "content_type": kind}), [listed, SAVED])
+    assert [name] == [step.name for step in seen if isinstance(step, Save)]
+
+
 def test_lists_of_two_answers_do_not_mix() -> None:
     second = {"get": "{api_base}/c/{document}/proofs", "each": "/", "take": {"proof": "/id"}}
     audit = {"get": "{api_base}/proofs/{proof}", "save": "audit", "optional": True}
