@@ -40,7 +40,8 @@ class DescribedSimulator(Account, Simulator):
     simulated: ClassVar[Simulate]
 
     def __init__(self, *, secret: str = "", api_key: str = "", **given: Any) -> None:
-        super().__init__(secret=secret or self._written(made_up(64)), api_key=api_key, **given)
+        first = api_key or (secret if self._secret_setting else "")
+        super().__init__(secret=secret or self._written(made_up(64)), api_key=first, **given)
         self.next_secret = self._written(self.next_secret)
         self._numbers = itertools.count(1)
         self._tokens: set[str] = set()
