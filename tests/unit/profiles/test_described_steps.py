@@ -80,7 +80,7 @@ def test_of_several_paths_the_first_that_leads_somewhere_is_taken(answer: str) -
     title = {"get": "{api_base}/c/{document}", "take": {"title": "/title | /id"}}
     [save] = flow(generic(title, {**PLAIN, "name": "{title}"}), [said(answer), SAVED])[1:]
     assert isinstance(save, Save)
-    assert "Lease" == save.name
+    assert "Lease.pdf" == save.name
 
 
 @pytest.mark.parametrize("step", [STATE, PLAIN])
