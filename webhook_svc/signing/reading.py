@@ -4,31 +4,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from ..core.errors import NotGenuine
 from ..core.types import RawRequest, at_path, parse_json
 from .forms import viewed
+from .patterns import LONGEST, pattern
 
-LONGEST: Final = 4096
-"""Characters of a value that a pattern may see; patterns are written by operators, the cap tames the slow ones."""
-
+__all__ = ["LONGEST", "Place", "Reading", "pattern", "query_items", "taken", "viewed_json"]
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    """A compiled pattern of the configuration; ASCII, so that `\\d` is ten digits and not every script's."""
-    try:
-        compiled = re.compile(text, re.ASCII)
-    except re.error as error:
-        raise ValueError(f"the pattern {text!r} is no regular expression: {error}") from None
-    if compiled.groups > 1:
-        raise ValueError(
-            f"the pattern {text!r} has {compiled.groups} groups; the one group is what is taken, use (?:…)"
-        )
-    return compiled
 
 
 def taken(match: re.Match[str]) -> str:
@@ -54,7 +40,7 @@ class Place:
             return cls(place, name)
         if _PLAIN_NAME.fullmatch(name):
             return cls(place, name.lower())
-        return cls(place, name, _header_names(name))
+        return cls(place, name, _names(name))
 
     def is_header(self, name: str) -> bool:
         if self.kind != "header":
@@ -142,8 +128,8 @@ def _decoded(text: str) -> str:
     return unquote_to_bytes(text.encode("latin-1", "replace")).decode("latin-1")
 
 
-def _header_names(text: str) -> re.Pattern[str]:
+def _names(text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text, re.ASCII | re.IGNORECASE)
-    except re.error as error:
+        return pattern(text, names=True)
+    except ValueError as error:
         raise ValueError(f"{text!r} is neither a header name nor a regular expression over names: {error}") from None
