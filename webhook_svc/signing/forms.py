@@ -1,19 +1,23 @@
-"""The JSON of a callback that is a form: one field of `multipart/form-data` or of a URL-encoded body holds it.
+"""The JSON of a callback that is a form: one field of `multipart/form-data` or of a URL-encoded body holds it, or the
+fields of a URL-encoded body are what it would hold.
 
 Both are bounded: a form of more than a hundred fields, or with the field doubled, is no callback, and every byte is
 looked at a fixed number of times.
 """
 
+import json
 import re
 from binascii import a2b_qp
 from typing import Final
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, urlencode
 
 from ..core.types import RawRequest
 
 LONGEST: Final = 4096
 MOST_FIELDS: Final = 100
 KINDS: Final = ("multipart", "form")
+WHOLE: Final = "form"
+"""The view in which every field of a URL-encoded body is a text of one object."""
 
 _BOUNDARY: Final = re.compile(r';[ \t]*boundary=(?:"([^"\r\n]{1,70})"|([^\s;"]{1,70}))', re.IGNORECASE)
 _FIELD_NAME: Final = re.compile(
@@ -25,30 +29,37 @@ _STRAY_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
 def check_view(view: str) -> None:
-    """ValueError, in a sentence, where it is not "", multipart:NAME or form:NAME."""
+    """ValueError, in a sentence, where it is not "", multipart:NAME, form:NAME or form."""
     kind, colon, name = view.partition(":")
-    if view and (kind not in KINDS or not colon):
-        raise ValueError("body_view must be multipart:NAME or form:NAME")
-    if view and not name.strip():
+    if view in ("", WHOLE):
+        return
+    if kind not in KINDS or not colon:
+        raise ValueError("body_view must be multipart:NAME, form:NAME or form")
+    if not name.strip():
         raise ValueError(f"body_view names no field: write {kind}:NAME")
 
 
 def viewed(request: RawRequest, view: str = "") -> bytes:
-    """What holds the JSON: the body, or the one field of a form. ValueError if there is none."""
+    """What holds the JSON: the body, the one field of a form, or its fields. ValueError if there is none."""
     kind, _, name = view.partition(":")
     if not view:
         return request.body
     content_type = request.header("content-type") or ""
     if len(content_type) > LONGEST:
         raise ValueError("the content type is longer than any")
+    if view == WHOLE:
+        return _form_object(_form_items(request.body, content_type))
     if kind == "form":
-        return _form_field(request.body, content_type, name.encode())
+        items = _form_items(request.body, content_type)
+        return _decoded(items[_only(items, name.encode())].partition(b"=")[2])
     return _multipart_field(request.body, content_type, name.encode())
 
 
 def replaced(request: RawRequest, view: str, content: bytes) -> bytes:
     """The body with other content in the place that `viewed` shows. ValueError where there is none."""
     before = viewed(request, view)
+    if view == WHOLE:
+        return urlencode(json.loads(content)).encode()
     if not view.startswith("form:"):
         return request.body.replace(before, content)
     items = request.body.split(b"&", MOST_FIELDS)
@@ -76,7 +87,7 @@ def _multipart_field(body: bytes, content_type: str, name: bytes) -> bytes:
     return found[0]
 
 
-def _form_field(body: bytes, content_type: str, name: bytes) -> bytes:
+def _form_items(body: bytes, content_type: str) -> list[bytes]:
     kind, _, _ = content_type.partition(";")
     charset = _CHARSET.search(content_type)
     if kind.strip().lower() != "application/x-www-form-urlencoded":
@@ -86,7 +97,15 @@ def _form_field(body: bytes, content_type: str, name: bytes) -> bytes:
     items = body.split(b"&", MOST_FIELDS)
     if len(items) > MOST_FIELDS:
         raise ValueError("more form fields than anybody sends")
-    return _decoded(items[_only(items, name)].partition(b"=")[2])
+    return items
+
+
+def _form_object(items: list[bytes]) -> bytes:
+    pairs = [item.partition(b"=") for item in items if item]
+    fields = {_decoded(name).decode(): _decoded(value).decode() for name, _, value in pairs}
+    if len(fields) < len(pairs):
+        raise ValueError("a form field stands more than once")
+    return json.dumps(fields).encode()
 
 
 def _only(items: list[bytes], name: bytes) -> int:

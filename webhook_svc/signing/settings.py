@@ -62,7 +62,7 @@ class VerifySettings:
     covers: tuple[str, ...] = setting("with {base}: components that must be signed, such as content-digest", ())
     keyids: tuple[str, ...] = setting("with {base}: key ids that may sign; none: any", ())
     tolerance: int | None = setting("seconds that {ts}, or `created`, may be away from now, both sides", None)
-    body_view: str = setting("multipart:NAME or form:NAME where the JSON is a field of a form", "")
+    body_view: str = setting("multipart:NAME or form:NAME where the JSON is a field of a form; form: its fields", "")
 
     def __post_init__(self) -> None:
         """ValueError, in a sentence, for what cannot work."""

@@ -140,7 +140,7 @@ class DescribedSimulator(Account, Simulator):
             body = head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
             return f"multipart/form-data; boundary={_BOUNDARY}", body
         if form == "form":
-            fields = {**filled(self.simulated.form, names), field: content}
+            fields = {**filled(self.simulated.form, names), **({field: content} if field else json.loads(content))}
             return "application/x-www-form-urlencoded", urlencode(fields).encode()
         return "application/json", content
 

@@ -378,6 +378,27 @@ def test_a_form_without_the_field_or_with_two_of_it_or_with_too_many_is_no_json(
         assert "not_json" == reason(verifier(FORM), asked)
 
 
+ENCODED = ("content-type", "application/x-www-form-urlencoded")
+
+
+def test_the_fields_of_a_form_are_texts_of_one_object() -> None:
+    asked = request(ENCODED, body=b"id=7&title=Tenancy+%C2%A38%26&list=%5B1%5D&empty=")
+    assert {"id": "7", "title": "Tenancy £8&", "list": "[1]", "empty": ""} == viewed_json(asked, "form")
+
+
+@pytest.mark.parametrize(
+    "body", [b"a=1&a=2", b"a=%", b"a=%ff", b"&".join(b"a%d=1" % number for number in range(101))], ids=lambda b: b[:9]
+)
+def test_a_form_that_is_doubled_or_broken_or_endless_is_no_json(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        viewed_json(request(ENCODED, body=body), "form")
+
+
+def test_what_is_no_form_has_no_fields() -> None:
+    with pytest.raises(ValueError, match="no URL-encoded form"):
+        viewed_json(request(("content-type", "application/json"), body=b'{"id": 7}'), "form")
+
+
 # --- masking ------------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +457,13 @@ def test_a_secret_is_masked_in_its_field_whatever_quotes_stand_before_it_in_the_
     asked = form('name="file"\r\n\r\n5" pipe', 'name="json"\r\n\r\n{"s": "s3\\u0020cret"}')
     mark = checked.verify(asked, 0)
     assert asked.body.replace(b"s3\\u0020cret", mark.encode()) == checked.mask(asked).body
+
+
+def test_a_secret_among_the_fields_of_a_form_is_masked() -> None:
+    checked = verifier({"alg": "equal", "signature": "json:key", "body_view": "form"}, Secret("s3 cret"))
+    asked = request(ENCODED, body=b"id=7&key=s3%20cret&again=s3+cret")
+    mark = checked.verify(asked, NOW)
+    assert {"id": "7", "key": mark, "again": mark} == viewed_json(checked.mask(asked), "form")
 
 
 @pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32-le"])
