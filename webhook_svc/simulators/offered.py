@@ -33,7 +33,7 @@ def quirks_of(profile: Profile, simulated: Simulate) -> Iterator[str]:
     yield from (quirk for quirk in API_QUIRKS if cannot.get(quirk, True))
     yield from CERTIFICATE_QUIRKS if shows_late(profile) else ()
     yield from TOKEN_QUIRKS if described.login else ()
-    yield from LIST_QUIRKS if described.list_ and not described.list_.cursor else ()
+    yield from LIST_QUIRKS if described.list_ and described.list_.total else ()
 
 
 def shows_not_ready(profile: Profile) -> DownloadStep | None:
