@@ -10,6 +10,7 @@ from ..profiles.description import Description
 from ..profiles.kinds import ANY_URL
 from ..profiles.provider import Described
 from ..profiles.steps import trusted_hosts
+from ..signing.presets import PRESETS
 from ..signing.verify import Verifier
 
 _GUIDE = """\
@@ -46,6 +47,16 @@ take = { link = "/data/url" }
 get = "{link}"
 save = "document"
 ```
+
+A sender that signs as many others do needs one word, `verify = { preset = "stripe" }`; what is written beside it wins.
+The presets are:
+
+"""
+_CERTIFICATES = """
+
+For `client-certificate` the proxy must set the header itself on every request, so that what a client sent never passes;
+in nginx, `ssl_verify_client on;` and `proxy_set_header Client-Cert $ssl_client_escaped_cert;`. Name its address in
+`proxies` of the source. `openssl x509 -in client.pem -noout -fingerprint -sha256` prints what belongs into `secrets`.
 """
 
 
@@ -70,7 +81,9 @@ class Generic(Described):
 
     Settings = GenericSettings
     settings: GenericSettings
-    guide: ClassVar[str] = _GUIDE
+    guide: ClassVar[str] = "".join(
+        (_GUIDE, "\n".join(f"- `{name}`: {preset.doc}" for name, preset in PRESETS.items()), _CERTIFICATES)
+    )
     traits: ClassVar[Traits] = Traits(
         verify="as you describe it",
         handshake="as you describe it",

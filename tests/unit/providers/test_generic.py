@@ -11,6 +11,7 @@ from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import DocumentRef, RawRequest
 from webhook_svc.providers.generic import Generic, GenericSettings
+from webhook_svc.signing.presets import PRESETS
 
 BASE = "https://api.example.test/v1"
 AUTH = {"Authorization": "Bearer {api_key}"}
@@ -277,6 +278,17 @@ def test_a_handshake_in_json_is_told_from_a_callback() -> None:
 def test_no_authentication_is_warned_about() -> None:
     assert [] == generic().warnings()
     assert 1 == len(generic(secrets=[], verify={"alg": "none"}).warnings())
+
+
+def test_what_rfc_9421_is_not_asked_to_cover_is_warned_about_and_what_it_is_asked_to_is_not() -> None:
+    raw = {"alg": "hmac-sha256", "message": "{base}", "encoding": "base64", "signature": "header:Signature"}
+    assert [] == generic(verify={"preset": "rfc9421"}).warnings()
+    warned = [one.partition(":")[0] for one in generic(verify=raw).warnings()]
+    assert ["the signature does not cover /id", "the signature does not cover /type"] == sorted(warned)
+
+
+def test_the_guide_lists_every_preset() -> None:
+    assert [] == [name for name in PRESETS if f"\n- `{name}`: " not in Generic.guide]
 
 
 @pytest.mark.parametrize(

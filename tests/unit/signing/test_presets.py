@@ -6,8 +6,11 @@ import hmac
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.guard import secret
 from webhook_svc.core.errors import NotGenuine, Problem
@@ -188,6 +191,26 @@ def test_a_table_of_the_configuration_may_be_a_preset_alone() -> None:
     problems: list[Problem] = []
     made = build(VerifySettings, {"preset": "github"}, "sources.x.verify", problems)
     assert ([], VerifySettings(preset="github")) == (problems, made)
+
+
+NAMES = sorted({name for headers in HEADERS.values() for name in headers} | {"signature", "signature-input", "host"})
+TEXTS = st.one_of(
+    st.text(max_size=40),
+    st.text(alphabet='v10=,.:;a t()"%-+/ABasicBearer', max_size=60),
+    st.sampled_from(["sig1=:AAAA:", 'sig1=("content-digest");created=1767225600', "Basic =", "v1,", f"t={NOW},v1=00"]),
+    st.characters().map(lambda character: character * 5000),
+)
+
+
+@hypothesis.settings(deadline=None, max_examples=300)
+@given(st.sampled_from(sorted(PRESETS)), st.lists(st.tuples(st.sampled_from(NAMES), TEXTS), max_size=6), st.binary())
+def test_nothing_that_is_sent_is_believed_or_raises_anything_but_not_genuine(
+    name: str, headers: list[tuple[str, str]], body: bytes
+) -> None:
+    asked = RawRequest(headers=tuple(headers), body=body)
+    assert reason(verifier(name), asked)
+    assert len(headers) == len(verifier(name).mask(asked).headers)
+    assert verifier(name).explain(asked, NOW)
 
 
 # --- Basic --------------------------------------------------------------------------------------------------------
