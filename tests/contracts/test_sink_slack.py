@@ -8,6 +8,7 @@ import pytest
 
 from tests.guard import secret
 from webhook_svc.core.errors import Permanent, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import Answer
 from webhook_svc.core.settings import Secret, Url
 from webhook_svc.sinks.slack import SlackSettings
 
@@ -119,6 +120,21 @@ def test_an_upload_to_a_place_inside_is_refused(rig: SlackRig, bundle: Any, prog
     rig.front.meet(Fault(status=200, body=inside), at=0)
     with pytest.raises(Permanent, match=r"169\.254"):
         rig.sink.deliver(bundle().delivery(), progress)
+
+
+class Leading:
+    """A client that is led out of https."""
+
+    def call(self, request: Any, **_: Any) -> Answer:
+        assert request.url.startswith("https:")
+        answer = b'{"ok": true, "upload_url": "http://files.slack.example/upload", "file_id": "F1"}'
+        return Answer(status=200, body=answer)
+
+
+def test_an_upload_out_of_https_is_refused(rig: SlackRig, bundle: Any, progress: Any) -> None:
+    settings = SlackSettings(token=TOKEN, channel=CHANNEL)
+    with pytest.raises(Retryable, match="may be read"):
+        type(rig.sink)("chat", settings, cast(Any, Leading())).deliver(bundle().delivery(), progress)
 
 
 @pytest.mark.parametrize("number", range(3))

@@ -120,7 +120,8 @@ somebody else's.
 
 **Limits:** those of paperless and of the proxy before it (`client_max_body_size`); paperless holds an upload in memory.
 Empty files and unknown types are refused. Titles end after 127 characters. Before version 3 its checksum is MD5. Where
-a workflow takes our user's right to see a new document away, the word of its task is the proof.
+a workflow takes our user's right to see a new document away, the word of its task is the proof; a delivery may have
+about 130 files then.
 """
 
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:

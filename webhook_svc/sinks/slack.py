@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ..core.errors import Permanent, Retryable, Unlikely, WebhookError
 from ..core.outgoing import Answer, Request, Upload
@@ -145,6 +145,8 @@ delivery.
         url, file_id = at_path(asked, "upload_url"), at_path(asked, "file_id")
         if not isinstance(url, str) or not isinstance(file_id, str) or not re.fullmatch(r"\w{1,40}", file_id):
             raise Retryable("beginning: the answer names no place for the file")
+        if urlsplit(url).scheme != urlsplit(self.settings.api).scheme:
+            raise Retryable("beginning: the answer leads to where the file may be read on its way")
         body = Upload(open=partial(delivery.open, part), size=part.size)
         headers = {"Content-Type": "application/octet-stream"}
         answer = self.http.call(Request(method="POST", url=url, headers=headers, body=body))
