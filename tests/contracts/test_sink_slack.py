@@ -41,7 +41,7 @@ def test_all_files_are_shared_at_once_under_one_text(rig: SlackRig, bundle: Any,
 def test_of_many_files_some_are_remembered_looked_for_and_told_of(
     rig: SlackRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook_svc.sinks.slack._REMEMBERED", 2)
+    monkeypatch.setattr(type(rig.sink), "remembered", 2)
     sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(4)})
     rig.front.meet(Fault(passes=True), at=8)
     with pytest.raises(Retryable):
