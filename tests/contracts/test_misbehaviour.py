@@ -413,6 +413,7 @@ UNSIGNED: dict[str, dict[str, Any]] = {
     "esignon": {"secrets": []},
     "generic": {"secrets": [], "verify": {"alg": "none"}},
     "okdokument": {"secrets": []},
+    "scrive": {},
 }
 """Keys that make a source of that provider one whose callbacks are hints."""
 

@@ -248,7 +248,7 @@ def test_over_a_real_port_callback_and_document_are_the_same(world: World) -> No
 
 
 def test_an_unknown_quirk_names_the_known_ones(world: World) -> None:
-    with pytest.raises(ValueError, match="wrong_signature"):
+    with pytest.raises(ValueError, match="duplicate"):
         world.simulator.misbehave("wrong-signature")
 
 

@@ -13,7 +13,7 @@ from tests.guard import check
 from tests.kinds import provider_kind
 from webhook_svc.core.asking import Query
 from webhook_svc.core.errors import Problem
-from webhook_svc.core.ports import Simulator
+from webhook_svc.core.ports import Provider, Simulator
 from webhook_svc.core.settings import build
 from webhook_svc.core.tomltext import table_text
 from webhook_svc.simulators import SIMULATORS
@@ -35,15 +35,20 @@ class Stand:
         self.provider = provider
         self.port = free_port()
         self._secret, self._api_key = made_up(64), made_up(32)
+        self._tokens = [made_up(32)] if self._built().needs_url_token() else []
 
     def table(self) -> str:
-        return table_text(f"sources.{self.provider}", {**self._source(), **FORWARDED, "parts": PARTS})
+        keys = {**FORWARDED, "parts": PARTS, "tokens": self._tokens}
+        return table_text(f"sources.{self.provider}", {**self._source(), **keys})
 
     def brings(self) -> frozenset[str]:
         """The parts that its provider can bring as it is configured."""
+        return self._built().offers()
+
+    def _built(self) -> Provider:
         kind, problems = provider_kind(self.provider), list[Problem]()
         settings = {key: value for key, value in self._source().items() if key != "provider"}
-        return kind(self.provider, build(kind.Settings, settings, self.provider, problems)).offers()
+        return kind(self.provider, build(kind.Settings, settings, self.provider, problems))
 
     def _source(self) -> dict[str, Any]:
         simulator: Simulator = SIMULATORS.load(self.provider)(secret=self._secret, api_key=self._api_key)
@@ -51,7 +56,8 @@ class Stand:
 
     def command(self, service: int) -> str:
         given = f"--secret {self._secret} --api-key {self._api_key} --port {self.port} --send {SENT} --serve"
-        return f"webhook-svc simulate {self.provider} --to http://127.0.0.1:{service}/hooks/{self.provider} {given}"
+        path = "/".join(("hooks", self.provider, *self._tokens))
+        return f"webhook-svc simulate {self.provider} --to http://127.0.0.1:{service}/{path} {given}"
 
 
 def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_mailbox(

@@ -1,5 +1,6 @@
 """Other bytes of a document that was forwarded: announced, a version beside the first; else a question to a person."""
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -27,6 +28,7 @@ ANNOUNCING: dict[str, tuple[str, str, dict[str, Any]]] = {
     "generic": ("contract.completed", "contract.amended", {"event": _AMENDED}),
     "indexhealth": ("document.ready", "document.changed", {}),
 }
+NOTHING: tuple[str, str, dict[str, Any]] = ("", "", {})
 """A type that says ready, one that says that the bytes may be others now, and keys of the source for that."""
 
 
@@ -77,6 +79,16 @@ class Here:
         assert 200 == self.way.receive(RawRequest(headers=headers, body=body))
         self.way.rest()
 
+    def seal_again(self) -> bytes:
+        """The provider seals the document once more and tells of it as it did before; its bytes."""
+        callbacks = self.way.simulator.finish("d-1")
+        signed = self.way.simulator.signed["d-1"]
+        self.way.simulator.signed["d-1"] = dataclasses.replace(signed, signed="Sealed without keys")
+        for callback in callbacks:
+            assert 200 == self.way.receive(callback)
+        self.way.rest()
+        return self.way.document()
+
     def amend(self, title: str = "Amended") -> bytes:
         """The provider has other bytes from now on; these."""
         self.way.simulator.sign("d-1", title, 0)
@@ -120,7 +132,9 @@ def here(store: SqlStore, clock: Any, switch: Switch, tmp_path: Path) -> Iterato
         }  # fmt: skip
 
         def make(name: str) -> Here:
-            way = Way(name, tmp_path, store, clock, switch, targets={"bucket": target}, **ANNOUNCING[name][2])
+            way = Way(
+                name, tmp_path, store, clock, switch, targets={"bucket": target}, **ANNOUNCING.get(name, NOTHING)[2]
+            )
             return Here(stack.enter_context(closing(way)), warehouse, tmp_path)
 
         yield make
@@ -148,6 +162,25 @@ def test_an_announced_change_is_a_version_beside_the_first_in_folder_and_bucket(
     assert_beside(first, second, now.warehouse.documents())
     assert_never_written_over(now)
     assert [(sink, n, "delivered") for sink in ("archive", "bucket") for n in (1, 2)] == now.states()
+
+
+def test_a_document_that_scrive_seals_again_weeks_later_is_a_version_beside_the_first(
+    here: Callable[[str], Here],
+) -> None:
+    """Both sealings are told with the same status, and callbacks may come more often than anything changes."""
+    now = here("scrive")
+    first = now.finish()
+    for minutes in (1, 2):
+        now.way.clock.advance(60.0 * minutes)
+        assert {200} == set(now.way.finish())
+        now.way.rest()
+    assert ([first], 1) == (list(now.folder().values()), now.signing()["version"])
+    now.way.clock.advance(40 * 86_400.0)
+    second = now.seal_again()
+    assert_beside(first, second, now.folder())
+    assert_beside(first, second, now.warehouse.documents())
+    assert_never_written_over(now)
+    assert 1 == len({path.rpartition("/")[0] for path in now.folder()})
 
 
 @pytest.mark.parametrize("name", ANNOUNCING)

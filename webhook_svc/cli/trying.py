@@ -69,10 +69,10 @@ def simulate(
     """
     from .. import wiring
 
-    name = _source_in(to)
+    name, tokens = _source_in(to)
     with wiring.simulation(provider, secret=secret, api_key=api_key, port=port) as play:
         _misbehave(play, quirks)
-        click.echo(_source_table(play, name) + "\n")
+        click.echo(_source_table(play, name, tokens) + "\n")
         refused = _send(play, to, count)
         _stay(play, serve)
     if refused:
@@ -90,12 +90,13 @@ def _misbehave(play: "Play", quirks: Iterable[str]) -> None:
             raise click.UsageError(str(error)) from error
 
 
-def _source_table(play: "Play", name: str) -> str:
-    return '# add: sinks = ["…"]\n' + table_text(f"sources.{name}", play.source())
+def _source_table(play: "Play", name: str, tokens: list[str]) -> str:
+    table = {**play.source(), **({"tokens": tokens} if tokens else {})}
+    return '# add: sinks = ["…"]\n' + table_text(f"sources.{name}", table)
 
 
-def _source_in(to: str) -> str:
-    """The source that an address such as https://host/hooks/contracts speaks to."""
+def _source_in(to: str) -> tuple[str, list[str]]:
+    """The source that an address such as https://host/hooks/contracts/TOKEN speaks to, and its token if it has one."""
     try:
         parts = urlsplit(to)
         parts.port  # noqa: B018 - a port that is none shows here
@@ -104,7 +105,7 @@ def _source_in(to: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.UsageError("--to must be http(s)://host/path")
     path = parts.path.strip("/").split("/")
-    return path[1] if len(path) > 1 and path[0] == "hooks" else "simulated"
+    return (path[1], path[2:3]) if len(path) > 1 and path[0] == "hooks" else ("simulated", [])
 
 
 def _send(play: "Play", to: str, count: int) -> int:
