@@ -1,6 +1,6 @@
 """Download steps that are declared: judged when they are read, run as a flow."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,14 +94,10 @@ def run(steps: Sequence[DownloadStep], ref: DocumentRef, source: str, values: Ma
         course.known[TOKEN] = yield from token()
     for number, step in enumerate(steps):
         parts = [part for part in _serves(steps, number) if part in ref.parts and part not in course.lacking]
-        if not parts:
-            continue
-        if step.asks and DOCUMENT not in parts:
-            if not (yield from forgiving(ref, parts[0], course.ask(step))):
-                course.lacking.update(parts)
-                yield from (Lacking(part=part, reason=f"it needs what {parts[0]} needs") for part in parts[1:])
-        else:
-            yield from course.ask(step) if step.asks else course.save(step)
+        if step.save and parts:
+            yield from course.save(step)
+        elif parts:
+            yield from course.ask_for(ref, step, parts, _spare(steps, number, parts))
 
 
 def _serves(steps: Sequence[DownloadStep], number: int) -> list[str]:
@@ -111,9 +107,21 @@ def _serves(steps: Sequence[DownloadStep], number: int) -> list[str]:
         return [step.save]
     if not step.take:
         return [one.save for one in steps if one.save]
-    users = [later for later in range(number + 1, len(steps)) if steps[later].names & set(step.take)]
-    parts = list(dict.fromkeys(part for later in users for part in _serves(steps, later)))
+    parts = _users(steps, number, set(step.take))
     return [DOCUMENT, *parts] if step.expect or step.ended else parts
+
+
+def _users(steps: Sequence[DownloadStep], number: int, names: set[str]) -> list[str]:
+    users = [later for later in range(number + 1, len(steps)) if steps[later].names & names]
+    return list(dict.fromkeys(part for later in users for part in _serves(steps, later)))
+
+
+def _spare(steps: Sequence[DownloadStep], number: int, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """The names that may be missing, with the parts that use them: those that the document does not need, or where it
+    is not wanted, no wanted part."""
+    needed = {DOCUMENT} if DOCUMENT in wanted else set(wanted)
+    users = {name: _users(steps, number, {name}) for name in steps[number].take}
+    return {name: parts for name, parts in users.items() if parts and needed.isdisjoint(parts)}
 
 
 class _Run:
@@ -125,11 +133,31 @@ class _Run:
         self._values = values
         self._lists: dict[str, list[dict[str, str]]] = {}
 
-    def ask(self, step: DownloadStep) -> Flow[bool]:
+    def ask_for(
+        self, ref: DocumentRef, step: DownloadStep, parts: Sequence[str], spare: Mapping[str, Sequence[str]]
+    ) -> Flow[None]:
+        """Trouble is that of all `parts`, of the document too where it is among them; what is missing under the names
+        in `spare` is that of the parts that stand there."""
+        asking = self._ask(step, spare)
+        missing = (yield from asking) if DOCUMENT in parts else (yield from forgiving(ref, parts[0], asking))
+        if missing is None:
+            self.lacking.update(parts)
+            yield from (Lacking(part=part, reason=f"it needs what {parts[0]} needs") for part in parts[1:])
+            return
+        for name in missing:
+            for part in spare[name]:
+                if part in ref.parts and part not in self.lacking:
+                    self.lacking.add(part)
+                    yield Lacking(part=part, reason=f"the answer has nothing at {step.take[name]} yet")
+
+    def _ask(self, step: DownloadStep, spare: Container[str]) -> Flow[list[str]]:
+        """The names that nothing was found for."""
         items: list[dict[str, str]] = []
+        missing: set[str] = set()
         for known, own in self._turns(step):
             answer = yield Call(request=request_of(step, known, self._values))
-            taken = [_taken(step, one) for one in _elements(step, self._checked(step, answer))]
+            taken = [_taken(step, one, spare) for one in _elements(step, self._checked(step, answer))]
+            missing |= {name for one in taken for name in step.take.keys() - one.keys()}
             if step.each:
                 items += [{**own, **one} for one in taken] if own is not self.known else taken
             else:
@@ -139,7 +167,7 @@ class _Run:
             self._lists.update(dict.fromkeys(step.take, many))
         if len(items) > _MOST_ITEMS:
             raise Permanent(f"the answer lists more than {_MOST_ITEMS} files")
-        return True
+        return sorted(missing)
 
     def save(self, step: DownloadStep) -> Flow[None]:
         for known, _ in self._turns(step):
@@ -218,11 +246,11 @@ def _first_at(found: Any, paths: str) -> Any:
     return next((value for value in values if value is not None and value != ""), None)
 
 
-def _taken(step: DownloadStep, found: Any) -> dict[str, str]:
+def _taken(step: DownloadStep, found: Any, spare: Container[str]) -> dict[str, str]:
     taken = values_taken(step, found)
-    if empty := [step.take[name] for name, value in taken.items() if value is None]:
+    if empty := [step.take[name] for name, value in taken.items() if value is None and name not in spare]:
         raise NotReady(f"the answer has nothing at {empty[0]} yet", after=step.wait)
-    return {name: as_text(value) for name, value in taken.items()}
+    return {name: as_text(value) for name, value in taken.items() if value is not None}
 
 
 def fits(value: Any, wanted: Any) -> bool:

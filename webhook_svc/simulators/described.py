@@ -27,7 +27,7 @@ from ..signing.sign import sign
 from .account import Account, Signed, made_up, said
 from .filling import placed, put, typed
 from .mark import MARK
-from .offered import quirks_of, shows_late, shows_not_ready
+from .offered import late_path, quirks_of, shows_late, shows_not_ready
 from .routes import Route, route_of
 
 _BOUNDARY = "----boundary-of-the-form"
@@ -217,10 +217,10 @@ class DescribedSimulator(Account, Simulator):
         return self.found(document, partial(said, 404, error="no such document"))
 
     def _fact(self, step: DownloadStep, signed: Signed) -> Response:
-        if self._is_late(step):
-            return said(404, error="not yet")
         names = {"document": signed.id, "title": signed.title, "number": "1", **self._time(int(signed.finished))}
         answer = self._filled(step, signed, names)
+        if self._is_late(step):
+            put(answer, late_path(self.profile), None)
         alike = [one for one in self._asking if (one.get, one.post, one.json) == (step.get, step.post, step.json)]
         self._told.update((item, signed.id) for one in alike for item in _values_taken(one, answer))
         if self._shows_not_ready is step and self.shown.take("not_ready"):

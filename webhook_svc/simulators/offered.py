@@ -47,5 +47,16 @@ def shows_late(profile: Profile) -> DownloadStep | None:
     late = next((step for step in steps if step.save == "certificate" and step.optional), None)
     if late is None or route_of(late, profile.settings) is not None:
         return late
-    whole = late.address.whole
-    return next((step for step in steps if whole and whole.name in step.take), None)
+    return next((step for step in steps if _link(late) in step.take), None)
+
+
+def late_path(profile: Profile) -> str:
+    """Where the answer of that step says the certificate's address."""
+    steps = profile.description.download
+    name = next(_link(step) for step in steps if step.save == "certificate")
+    return next(step.take[name] for step in steps if name in step.take)
+
+
+def _link(step: DownloadStep) -> str:
+    """The name of the link that its address is, "" where it is none."""
+    return step.address.whole.name if step.address.whole else ""

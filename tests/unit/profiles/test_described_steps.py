@@ -109,6 +109,33 @@ def test_what_is_asked_for_each_element_belongs_to_that_element() -> None:
     assert ["a.pdf", "b.pdf"] == [step.name for step in seen if isinstance(step, Save)]
 
 
+BOTH = {"get": "{api_base}/c/{document}", "take": {"link": "/url", "proof": "/proof"}}
+SAVES = (
+    {"get": "{link}", "save": "document"},
+    {"get": "{proof}", "save": "certificate", "optional": True},
+)
+
+
+def test_what_only_another_part_needs_may_be_missing_beside_the_document() -> None:
+    answers = [said('{"url": "https://f.test/a", "proof": null}'), SAVED]
+    seen = flow(generic(BOTH, *SAVES), answers, "document", "certificate")
+    assert ["/c/1", "https://f.test/a"] == urls(seen)
+    assert [Lacking(part="certificate", reason="the answer has nothing at /proof yet")] == seen[1:2]
+
+
+@pytest.mark.parametrize("parts", [("document",), ("document", "certificate")])
+def test_what_the_document_needs_may_not_be_missing(parts: tuple[str, ...]) -> None:
+    with pytest.raises(NotReady, match="/url"):
+        flow(generic(BOTH, *SAVES), [said('{"proof": "https://f.test/p"}')], *parts)
+
+
+def test_a_certificate_that_is_fetched_alone_is_waited_for_and_needs_nothing_of_the_document() -> None:
+    with pytest.raises(NotReady, match="/proof"):
+        flow(generic(BOTH, *SAVES), [said('{"url": "https://f.test/a"}')], "certificate")
+    seen = flow(generic(BOTH, *SAVES), [said('{"proof": "https://f.test/p"}'), SAVED], "certificate")
+    assert ["/c/1", "https://f.test/p"] == urls(seen)
+
+
 @pytest.mark.parametrize(
     ("told", "kind", "name"),
     [("a", "application/pdf", "a.pdf"), ("a.pdf", "application/pdf", "a.pdf"), ("a.zip", "", "a.zip")],
