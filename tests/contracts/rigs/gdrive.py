@@ -19,6 +19,7 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
+from webhook_svc.sinks.gdrive import GoogleDrive
 
 from .base import make_sink
 from .front import before
@@ -269,7 +270,7 @@ class GoogleDriveRig(SessionRig):
         self.api.add(self.api.new_id(), name, parent, "application/pdf", content)
 
     def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(type(self.sink), "piece", PIECE)
+        monkeypatch.setattr(GoogleDrive, "piece", PIECE)
         monkeypatch.setattr(f"{__name__}.STEP", PIECE)
 
     def sessions(self) -> int:
