@@ -97,7 +97,8 @@ def _source(made: "Service", name: str) -> dict[str, Any]:
     source, party = made.config.sources[name], made.parties.sources[name]
     url = f"{made.config.service.public_url or 'https://YOUR-HOST'}/hooks/{name}"
     url += ("/<token>" if source.tokens else "") + party.provider.callback_query()
-    secrets = [secret for secret in getattr(source.settings, "secrets", ()) if isinstance(secret, Secret)]
+    held = getattr(party.provider, "secrets", getattr(source.settings, "secrets", ()))
+    secrets = [secret for secret in held if isinstance(secret, Secret)]
     return {
         "source": name,
         "provider": source.provider,

@@ -143,6 +143,11 @@ def test_check_shows_sources_sinks_and_the_store(world: Any) -> None:
     assert "✓ store: reachable" in shown
 
 
+def test_check_shows_which_setting_serves_as_the_secret(world: Any) -> None:
+    world.extra = '\n[sources.leases]\nprovider = "dropbox-sign"\napi_key = "abcdef0123456789"\nsinks = ["archive"]\n'
+    assert f"leases     dropbox-sign  secret {fingerprint('abcdef0123456789')}" in world.run("check").stdout
+
+
 def test_check_never_shows_a_secret_or_a_url_token(world: Any) -> None:
     world.tables["sources.contracts"]["tokens"] = [secret("url-token")]
     shown = world.run("check").output + world.run("check", "--json").output
