@@ -7,6 +7,7 @@ from .checking import check
 from .deciding import replay
 from .frame import Commands
 from .lanes import lanes
+from .learning import learn
 from .looking import dead, deliveries, event, events
 from .plugins import providers, sinks
 from .proving import prove
@@ -30,7 +31,7 @@ def cli() -> None:
 
 
 for command in (
-    *(demo, up, worker, migrate, check, providers, sinks, simulate, verify),
+    *(demo, up, worker, migrate, check, providers, sinks, simulate, verify, learn),
     *(events, event, deliveries, dead, lanes, replay, reconcile, gen_secret, prove),
 ):
     cli.add_command(command)

@@ -16,6 +16,8 @@ def told(explanations: Sequence[Explanation]) -> Iterator[str]:
     holding = [one for one in explanations if not one.reason]
     for number, one in enumerate(holding or explanations):
         yield f"{'or ' if number else ''}{one.scheme}:"
+        if one.detail and len(explanations) > 1:
+            yield f"  {one.detail}"
         yield from (f"  {sentence}" for sentence in _sentences(one))
 
 

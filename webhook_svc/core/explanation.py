@@ -52,12 +52,13 @@ class Match:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What one scheme made of one callback. `reason` is that of its refusal, "" where it holds. `length` is the bytes
-    of a right signature, where they are known, `secrets` are the fingerprints of those that are configured, `tried` is
-    how many ways to sign were tried, `notes` are sentences."""
+    """What one scheme made of one callback. `reason` and `detail` are the word and the sentence of its refusal, ""
+    where it holds. `length` is the bytes of a right signature, where they are known, `secrets` are the fingerprints of
+    those that are configured, `tried` is how many ways to sign were tried, `notes` are sentences."""
 
     scheme: str
     reason: str = ""
+    detail: str = ""
     places: tuple[LookedAt, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     length: int | None = None

@@ -1,6 +1,7 @@
 """What a declared scheme sees in a callback, and why it refuses it: facts for a person, never what it computed."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
@@ -9,7 +10,9 @@ from ..core.explanation import Candidate, Explanation, LookedAt, Match, TimeSeen
 from ..core.ids import fingerprint
 from ..core.settings import Secret
 from ..core.types import RawRequest, at_path
-from .message import Message
+from . import explain_9421
+from .client_certificate import presented
+from .message_signatures import INPUT
 from .mistakes import Attempt, find
 from .reading import LONGEST, Place, Reading, pattern, query_items, taken
 from .sent import compare
@@ -29,47 +32,63 @@ def explained(
     if settings.alg == "none":
         return Explanation(scheme='alg = "none"', notes=("nothing is signed: everybody is believed",))
     reading = Reading(request, settings.body_view)
-    texts = _texts(settings, reading)
-    match, tried = _match(settings, secrets, public_url, request, texts)
-    return Explanation(
+    refusal = _refusal(Verifier(settings, secrets, public_url), request, now)
+    told = Explanation(
         scheme=_scheme(settings),
-        reason=_reason(Verifier(settings, secrets, public_url), request, now),
+        reason=refusal.reason if refusal else "",
+        detail=str(refusal or ""),
         places=tuple(_places(settings, reading)),
-        candidates=tuple(_candidate(settings, text) for text in texts[:MOST_CANDIDATES]),
-        length=SIZES.get(settings.alg),
-        time=_time(settings, reading, now),
         secrets=tuple(fingerprint(secret.reveal()) for secret in secrets),
-        match=match,
-        tried=tried,
     )
+    if settings.message == "{base}":
+        header = Place.parse(settings.signature).name
+        match, tried = explain_9421.find(settings, secrets, public_url, request, now)
+        found = tuple(explain_9421.candidates(request, header))
+        seen = explain_9421.time_seen(request, now, settings.tolerance)
+        return replace(told, candidates=found, time=seen, match=match, tried=tried)
+    texts = _texts(settings, reading)
+    found = tuple(_candidate(settings, text) for text in texts[:MOST_CANDIDATES])
+    told = replace(told, candidates=found, length=SIZES.get(settings.alg), time=_time(settings, reading, now))
+    if settings.alg in ("equal", "client-certificate"):
+        return replace(told, match=_sent(settings, secrets, texts or _values(Place.parse(settings.signature), reading)))
+    some = tuple(texts[:MOST_CANDIDATES])
+    match, tried = find(
+        Attempt(settings=settings, secrets=tuple(secrets), public_url=public_url, request=request, texts=some)
+    )
+    return replace(told, match=match, tried=tried)
 
 
 def _scheme(settings: VerifySettings) -> str:
-    if settings.alg == "equal":
-        return "the secret itself is sent"
-    if settings.alg == "client-certificate":
-        return "a certificate that a proxy passes on"
+    match settings.alg:
+        case "equal":
+            return "the secret itself is sent"
+        case "client-certificate":
+            return "a client certificate, passed on by a proxy"
     return f"{settings.alg} over {settings.message}, the key as {settings.key}, written as {settings.encoding}"
 
 
-def _reason(verifier: Verifier, request: RawRequest, now: float) -> str:
+def _refusal(verifier: Verifier, request: RawRequest, now: float) -> NotGenuine | None:
     try:
         verifier.verify(request, now)
     except NotGenuine as refusal:
-        return refusal.reason
-    return ""
+        return refusal
+    return None
 
 
-def _match(
-    settings: VerifySettings, secrets: Sequence[Secret], public_url: str, request: RawRequest, texts: Sequence[str]
-) -> tuple[Match | None, int]:
-    some = tuple(texts[:MOST_CANDIDATES])
-    if settings.alg == "equal":
-        codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
-        return compare(secrets, [text.encode(codec, "replace") for text in some]), len(secrets) * len(some)
-    if settings.message in ("", "{base}"):
-        return None, 0  # there the callback itself says what was signed, or nothing was
-    return find(Attempt(settings=settings, secrets=tuple(secrets), public_url=public_url, request=request, texts=some))
+def _sent(settings: VerifySettings, secrets: Sequence[Secret], texts: Sequence[str]) -> Match | None:
+    codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
+    sent = [text.encode(codec, "replace") for text in texts[:MOST_CANDIDATES]]
+    if settings.alg == "client-certificate":
+        sent = [_certificate(text) for text in texts[:1]]
+        secrets = [Secret(secret.reveal().strip().replace(":", "").lower()) for secret in secrets]
+    return compare(secrets, sent)
+
+
+def _certificate(text: str) -> bytes:
+    try:
+        return presented(text.strip()).sha256.hex().encode()
+    except ValueError:
+        return b""
 
 
 # --- places -------------------------------------------------------------------------------------------------------
@@ -77,9 +96,9 @@ def _match(
 
 def _places(settings: VerifySettings, reading: Reading) -> Iterator[LookedAt]:
     yield _looked_at(reading, settings.signature, "the signature")
-    if not settings.message:
-        return
-    message = Message.parse(settings.message, settings.vars)
+    if settings.message == "{base}":
+        yield _looked_at(reading, f"header:{INPUT}", "what is signed")
+    message = settings.template()
     for field in dict.fromkeys(message.template.fields):
         if field.detail:
             yield _looked_at(reading, f"{field.name}:{field.detail}", f"{field}, which is signed")
@@ -171,8 +190,8 @@ def _candidate(settings: VerifySettings, text: str) -> Candidate:
 
 def _time(settings: VerifySettings, reading: Reading, now: float) -> TimeSeen | None:
     """How far the time that is signed is from now; None where none is signed, or it is missing."""
-    message = Message.parse(settings.message, settings.vars) if settings.message else None
-    if message is None or not message.uses("ts"):
+    message = settings.template()
+    if not message.uses("ts"):
         return None
     try:
         text = message.variables["ts"].raw(reading)

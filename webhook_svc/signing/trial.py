@@ -3,12 +3,13 @@
 For people at a command line who hold the secret; nothing here answers a stranger.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from ..core.settings import Secret
-from .keys import PUBLIC_KEY_ALGORITHMS, Check, checker, decode_signature
+from .keys import PUBLIC_KEY_ALGORITHMS, Check, checker, decode_key, decode_signature, digest
 
 SIZES: Final = {"hmac-sha256": 32, "hmac-sha1": 20, "hmac-sha512": 64, "hmac-md5": 16, "sha1": 20, "ed25519": 64}
 """Bytes of a signature by its algorithm."""
@@ -32,6 +33,8 @@ class Key:
     alg: str
     kind: str
     check: Check
+    sign: Callable[[bytes], bytes] | None = None
+    """What a signature by this key is; None where the key is a public one."""
 
     def cost(self, size: int, signatures: int) -> int:
         """Of one message of `size` bytes against so many signatures. A digest is made once for all of them."""
@@ -60,7 +63,9 @@ def could_be(alg: str, size: int) -> bool:
     """Whether a signature of that algorithm can have so many bytes."""
     if alg.startswith("rsa-"):
         return size in RSA_SIZES
-    return size in ECDSA_SIZES if alg == "ecdsa-p256-sha256" else SIZES[alg] == size
+    if alg == "ecdsa-p256-sha256":
+        return size in ECDSA_SIZES
+    return SIZES.get(alg) == size
 
 
 def keys(text: str, algorithms: Sequence[str]) -> Iterator[Key]:
@@ -71,9 +76,11 @@ def keys(text: str, algorithms: Sequence[str]) -> Iterator[Key]:
             if (kind in ("whsec", "whpk") and not text.startswith(f"{kind}_")) or _needless(kind, text):
                 continue
             try:
-                yield Key(alg=alg, kind=kind, check=checker(alg, kind, Secret(text)))
+                check = checker(alg, kind, Secret(text))
             except ValueError:
                 continue
+            sign = None if public else partial(digest, alg, decode_key(text, kind))
+            yield Key(alg=alg, kind=kind, check=check, sign=sign)
 
 
 def _needless(kind: str, text: str) -> bool:

@@ -46,8 +46,8 @@ def test_every_help_text_has_an_example_and_needs_no_configuration(name: str, fl
 
 def test_all_commands_of_the_design_are_there() -> None:
     wanted = (
-        "check dead deliveries demo event events gen-secret lanes migrate prove providers reconcile replay simulate"
-        " sinks"
+        "check dead deliveries demo event events gen-secret lanes learn migrate prove providers reconcile replay"
+        " simulate sinks"
     )
     assert [*wanted.split(), "up", "verify", "worker"] == COMMANDS
 

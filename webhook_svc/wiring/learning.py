@@ -1,0 +1,156 @@
+"""From a captured callback and its secret to what a configuration has to say: a provider's name, or how it signs."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, get_args, get_origin
+
+from ..core.errors import ConfigError, NotGenuine
+from ..core.ports import Provider, Scheme
+from ..core.settings import Secret, Url
+from ..core.types import EMPTY, RawRequest
+from ..providers import PROVIDERS
+from ..signing.learn import Lesson, learn, moments, table, variants, warnings
+
+_DESCRIBED: Final = "generic"
+_FILLED: Final[Mapping[Any, Any]] = types.MappingProxyType(
+    {Secret: Secret("x" * 16), Url: Url("https://api.invalid"), str: "x", int: 1, float: 1.0, bool: False}
+)
+"""What stands in for settings that verify nothing."""
+_BARE: Final = "the secret fits without the blanks or quotes around it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """Either `providers` that sign like this, or the table `verify` (called `known` where it has a name), or nothing;
+    then `clues` texts could have been signatures and `trials` ways to sign were tried, not all of them where `bounded`.
+
+    `moment` is the time at which the callback is genuine, `notes` say what has to be different, `warnings` what the
+    table leaves open.
+    """
+
+    providers: tuple[str, ...] = ()
+    verify: Mapping[str, Any] = dataclasses.field(default_factory=lambda: EMPTY)
+    known: str = ""
+    moment: float | None = None
+    tolerance: int | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    clues: int = 0
+    trials: int = 0
+    bounded: bool = False
+
+    @property
+    def found(self) -> bool:
+        return bool(self.providers or self.verify)
+
+
+def learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:
+    """What was found, with the secret as it is, else without what may surround it. `public_urls` are spellings of our
+    address, `now` is the time where the callback tells none."""
+    taught = _learned(request, secret, public_urls, now)
+    bare = secret.strip().strip("\"'`")
+    if taught.found or bare in ("", secret):
+        return taught
+    again = _learned(request, bare, public_urls, now)
+    return replace(again, notes=(_BARE, *again.notes)) if again.found else taught
+
+
+def _learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:
+    for words, changed in (("", request), *variants(request)):
+        if names := recognised(changed, secret, public_urls, now):
+            return Taught(providers=tuple(names), notes=_body_note(words))
+    return _taught(learn(request, secret, public_urls, now))
+
+
+def _taught(lesson: Lesson) -> Taught:
+    one = lesson.found
+    if one is None:
+        return Taught(clues=lesson.clues, trials=lesson.trials, bounded=lesson.bounded)
+    uses_url = "{url}" in one.settings.message or "{base}" in one.settings.message
+    address = (f'[service] public_url = "{one.public_url}"',) if uses_url and one.public_url else ()
+    return Taught(
+        verify=table(one),
+        known=one.known,
+        moment=one.moment,
+        tolerance=one.settings.tolerance,
+        notes=(*_body_note(lesson.body), *address),
+        warnings=tuple(warnings(one.settings)),
+    )
+
+
+def _body_note(words: str) -> tuple[str, ...]:
+    return (f"it fits with {words}: whatever captured it changed the body",) if words else ()
+
+
+# --- providers ----------------------------------------------------------------------------------------------------
+
+
+def recognised(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> list[str]:
+    """The names of the providers for which the callback is genuine, at a time that it says itself or now."""
+    told = moments(request, now)
+    named = ((name, scheme) for name in PROVIDERS.names() for scheme in schemes(name, secret, public_urls))
+    return list(dict.fromkeys(name for name, scheme in named if _takes(scheme, request, told)))
+
+
+def schemes(name: str, secret: str, public_urls: Sequence[str]) -> Iterator[Scheme]:
+    """How a source of this provider with that secret would verify, for each spelling of our address; nothing where it
+    verifies nothing, or cannot use the secret."""
+    for public_url in public_urls or ("",) if name != _DESCRIBED else ():
+        try:
+            kind: Any = PROVIDERS.load(name)
+            provider: Provider = kind("learn", _settings(kind.Settings, secret), public_url)
+            scheme = provider.scheme()
+        except (ConfigError, ValueError):
+            continue
+        if scheme.signs and not scheme.needs_proxy:
+            yield scheme
+
+
+def _takes(scheme: Scheme, request: RawRequest, told: Sequence[float]) -> bool:
+    for moment in told:
+        try:
+            scheme.verify(request, moment)
+        except NotGenuine as refusal:
+            if refusal.reason != "stale":
+                return False
+        else:
+            return True
+    return False
+
+
+def _settings(kind: type, secret: str) -> Any:
+    """Settings with that secret. ValueError where what stands in for the others is not taken."""
+    secrets = {"secrets": (Secret(secret),)}
+    try:
+        return kind(**{**_needed(kind), **secrets})
+    except ValueError:  # one of several optional settings has to be there
+        return kind(**{**_needed(kind, optional=True), **secrets})
+
+
+def _needed(kind: type, *, optional: bool = False) -> dict[str, Any]:
+    """Values for the settings that have no default, or may be None as well."""
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: _filled(hints[field.name], optional=optional)
+        for field in dataclasses.fields(kind)
+        if (field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING)
+        or (optional and field.default in (None, ""))
+    }
+
+
+def _filled(hint: Any, *, optional: bool) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if hint in _FILLED:
+        return _FILLED[hint]
+    if origin is Literal:
+        return args[0]
+    if origin is tuple:
+        return (_filled(args[0], optional=optional),)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return hint(**_needed(hint, optional=optional))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {}
+    return _filled(args[0], optional=optional) if args else None
