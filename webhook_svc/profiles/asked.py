@@ -175,10 +175,16 @@ def filled(value: Any, known: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         template = Template.parse(value)
         text = template.render(_values(known))
-        return int(text) if template.whole and template.whole.detail == NUMBER else text
+        return _whole(text) if template.whole and template.whole.detail == NUMBER else text
     if isinstance(value, Mapping):
         return {key: filled(inner, known) for key, inner in value.items()}
     return [filled(inner, known) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise ValueError("it is no whole number")
+    return int(text)
 
 
 def texts_in(value: Any) -> Iterator[str]:

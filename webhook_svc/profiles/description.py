@@ -107,7 +107,7 @@ class LoginCall(Asked):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListCall(Asked):
-    """The request that lists completed signings. Its templates may use {since:%Y-%m-%d}, {page}, {offset}."""
+    """The request that lists completed signings. Its templates may use {since:%Y-%m-%d}, {page}, {offset}, {cursor}."""
 
     every: float = setting("seconds between two looks that the sender's rules suggest", 1800.0)
     rows: str = setting("path of the list in the answer; `/` where the answer is the list")
@@ -120,15 +120,15 @@ class ListCall(Asked):
     total: str = setting("path of the number of rows in the whole list", "")
     pages: str = setting("path of the number of pages", "")
     first: int = setting("the number of the first page", 1)
-    start: int = setting("the offset of the first row", 0)
+    start: int = setting("the offset of the first row, and {cursor} of the first page", 0)
     size: int = setting("rows on a page", 50)
     cursor: str = setting("path of the next page's cursor; the list ends where there is none", "")
-    cursor_as: str = setting("the parameter that takes the cursor", "")
+    cursor_as: str = setting("the parameter that takes the cursor, where no template has {cursor}", "")
 
     def __post_init__(self) -> None:
         Asked.__post_init__(self)
-        if bool(self.cursor) != bool(self.cursor_as):
-            raise ValueError("cursor and cursor_as together")
+        if bool(self.cursor) != bool(self.cursor_as or "cursor" in self.names):
+            raise ValueError("cursor and cursor_as together, or cursor and a template with {cursor}")
         if self.newest_first and not self.completed:
             raise ValueError("a path in `completed`, by which the list is sorted")
         if not (self.cursor or {"page", "offset"} & self.names):

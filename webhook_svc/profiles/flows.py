@@ -58,9 +58,9 @@ class _Pages:
 
     def page(self, number: int) -> Flow[Page]:
         asked, index = self._asked, number - 1
-        cursor = self._cursor if number > 1 else ""
+        cursor = self._cursor if number > 1 else str(asked.start) if "cursor" in asked.names else ""
         places = {"page": str(asked.first + index), "offset": str(asked.start + index * asked.size), "cursor": cursor}
-        query = urlencode({asked.cursor_as: cursor}) if cursor else ""
+        query = urlencode({asked.cursor_as: cursor}) if cursor and asked.cursor_as else ""
         answer = yield Call(request=request_of(asked, {**self._known, **places}, self._values, query))
         if not answer.ok:
             raise failed(asked, answer, self._values)

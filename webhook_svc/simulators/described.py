@@ -259,14 +259,12 @@ class DescribedSimulator(Account, Simulator):
         return shows_late(self.profile)
 
     def _page(self, asked: ListCall, fields: Mapping[str, str]) -> Response:
-        cursor = request.args.get(asked.cursor_as, "") if asked.cursor else ""
-        number = int(cursor or fields.get("page", str(asked.first))) - asked.first + 1
-        number = (int(fields["offset"]) - asked.start) // asked.size + 1 if "offset" in fields else number
+        number = _page_number(asked, {"cursor": request.args.get(asked.cursor_as, ""), **fields})
         signed, total = self.listed(number, asked.size)
         last = number * asked.size >= total
         answer: dict[str, Any] = {asked.rows: [self._row(asked, one) for one in signed]}
         if asked.cursor:
-            answer[asked.cursor] = None if last else str(number + asked.first)
+            answer[asked.cursor] = None if last else str(number + asked.start)
         answer |= {asked.total: total} if asked.total else {}
         answer |= {asked.pages: -(-total // asked.size)} if asked.pages else {}
         return placed(answer)
@@ -301,6 +299,15 @@ def kind_of(path: Path, name: str = "") -> type:
         "quirks": tuple(quirks_of(profile, simulated)),
     }
     return type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
+
+
+def _page_number(asked: ListCall, fields: Mapping[str, str]) -> int:
+    """Counted from 1; our own cursors are numbers of pages, counted from `start`."""
+    if fields["cursor"]:
+        return int(fields["cursor"]) - asked.start + 1
+    if "offset" in fields:
+        return (int(fields["offset"]) - asked.start) // asked.size + 1
+    return int(fields.get("page", str(asked.first))) - asked.first + 1
 
 
 def _values_taken(step: DownloadStep, answer: Any) -> Iterator[tuple[str, str]]:

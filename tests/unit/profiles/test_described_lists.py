@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.guard import secret
-from webhook_svc.core.errors import Problem, Retryable
+from webhook_svc.core.errors import Permanent, Problem, Retryable
 from webhook_svc.core.outgoing import Answer, Call, Listed
 from webhook_svc.core.settings import build
 from webhook_svc.providers.generic import Generic, GenericSettings
@@ -94,6 +94,19 @@ def test_a_cursor_leads_from_page_to_page() -> None:
     asked, ids = read(generic(**CURSOR), rows("1", next='"a&b"'), rows("2", next="7"), rows("3", next="null"))
     assert ["/c?n=2", "/c?n=2&after=a%26b", "/c?n=2&after=7"] == asked
     assert ["1", "2", "3"] == ids
+
+
+def test_a_cursor_may_stand_in_json_and_begin_with_a_number() -> None:
+    listed = {"post": "{api_base}/c", "json": {"from": "{cursor:number}"}, "rows": "/rows", "cursor": "/next"}
+    flow = generic(**listed).completed_since(SINCE)
+    first = next(flow)
+    flow.send(Answer(status=200, body=rows("1", next="50").encode()))
+    second = flow.send(Answer(status=0))
+    assert isinstance(first, Call)
+    assert isinstance(second, Call)
+    assert ({"from": 0}, {"from": 50}) == (first.request.json, second.request.json)
+    with pytest.raises(Permanent, match="no whole number"):
+        list(iter(lambda: flow.send(Answer(status=200, body=rows(next='"x"').encode())), None))
 
 
 def test_an_empty_page_with_a_cursor_is_not_the_end() -> None:
