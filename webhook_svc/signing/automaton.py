@@ -150,8 +150,8 @@ class _Builder:
             return self._counted(least, most, part, tree, flags)
         required = [part, *(self.sequence(tree, flags) for _ in range(copies - 1))]
         self._link(required[-1], required[-1])
-        whole = reduce(self._then, required)
-        return whole if copies else _optional(whole)
+        whole = _once_more(reduce(self._then, required), required[-1])
+        return whole if copies else _optional(replace(whole, empty=part.empty, empty_at_start=part.empty_at_start))
 
     def _counted(self, least: int, most: int, part: _Part, tree: Any, flags: int) -> _Part:
         """`a{2,4}` as aa(a(a)?)?"""
@@ -174,6 +174,16 @@ class _Builder:
 
 def _optional(part: _Part) -> _Part:
     return replace(part, empty=part.empty + 1, empty_at_start=part.empty_at_start + 1, skippable=True)
+
+
+def _once_more(whole: _Part, part: _Part) -> _Part:
+    """Behind the last repetition the engine tries one more that takes nothing, where there is such a one."""
+    return replace(
+        whole,
+        empty=whole.empty * (1 + part.empty),
+        empty_at_start=whole.empty_at_start * (1 + part.empty_at_start),
+        last={state: ways * (1 + part.empty) for state, ways in whole.last.items()},
+    )
 
 
 def _either(left: _Part, right: _Part) -> _Part:

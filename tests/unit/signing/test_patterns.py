@@ -41,6 +41,8 @@ EVIL = {
     "hidden in a look back": r"(?:\d+(?<=0{1000}))x",
     "hidden in cases": r"(?i)^(?:[a-z]+[A-Z]+)+$",
     "hidden in words": r"(?:\bx*\b)*y",
+    "nothing at all, again and again": r"^(?:(?:(?!x)){3,}b)+c",
+    "perhaps nothing, again and again": r"^(?:(?:a?)*b)+c",
     "counted": r"(?:a{1,10}){1,30}b",
     "counted, three times": r"(?:(?:a{1,10}){1,10}){1,10}b",
     "counted without an end": r"(?:a{2,})*b",
