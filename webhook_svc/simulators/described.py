@@ -23,7 +23,7 @@ from ..profiles.profile import Profile, read, read_simulate
 from ..profiles.simulate import Simulate
 from ..profiles.steps import DownloadStep, fits, values_taken
 from ..signing.reading import Place
-from ..signing.sign import sign
+from ..signing.sign import sign, signed_message
 from .account import Account, Signed, made_up, said
 from .filling import placed, put, typed
 from .mark import MARK
@@ -101,6 +101,8 @@ class DescribedSimulator(Account, Simulator):
     def _callback(self, names: dict[str, str]) -> RawRequest:
         names = {**names, **self._time(self.signed_at())} if self.described.verify.tolerance else names
         bare = self._request({**names, "signature": ""})
+        if self.described.verify.message == "{base}":
+            return self._signed_message(bare, int(names["ts"]))
         text = self._signature(bare, names)
         placed = self._request({**names, "signature": text})
         place = Place.parse(self.described.verify.signature) if text else None
@@ -119,6 +121,12 @@ class DescribedSimulator(Account, Simulator):
         by = {name: sign(verify, Secret(key), bare, values=values) for name, key in self._keys().items()}
         text = self.simulated.rotated if "old" in by else self.simulated.signature
         return str(filled(text, {**names, **by}))
+
+    def _signed_message(self, bare: RawRequest, at: int) -> RawRequest:
+        """RFC 9421. What is covered are headers: of our address the sender of a simulation knows nothing yet."""
+        verify, keys = self.described.verify, self._keys()
+        key = Secret(keys.get("old", keys["signature"]))
+        return signed_message(verify, key, bare, created=at, keyid=next(iter(verify.keyids), ""))
 
     def _keys(self) -> dict[str, str]:
         if self.shown.take("rotated_secret"):
