@@ -15,6 +15,7 @@ from webhook_svc.core.ports import Http
 from webhook_svc.files import NewFile
 from webhook_svc.files import new as new_files
 from webhook_svc.sinks.folder import Folder, FolderSettings
+from webhook_svc.sinks.shared.handover import Handover
 
 from .rigs.base import Kept, make_sink
 
@@ -162,20 +163,32 @@ def test_the_names_are_on_disk_before_they_are_noted(
     assert "doc-1" in after
 
 
-def test_a_thousand_files_are_handed_over_by_a_process_that_may_hold_few_open(
+def test_many_files_are_handed_over_by_a_process_that_may_hold_few_open(
     inbox: Inbox, bundle: Any, progress: Any
 ) -> None:
-    files = {f"inbox/{number}.pdf": b"%PDF" for number in range(1000)}
+    files = {f"inbox/{number}.pdf": b"%PDF" for number in range(50)}
     own, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, most))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, most))
     try:
         inbox.sink().deliver(bundle(files=files).delivery(), progress)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (own, most))
     inbox.take()
-    assert 1000 == len(inbox.taken)
+    assert sorted(files) == sorted(inbox.taken)
     assert inbox.sink().deliver(bundle(files=files).delivery(), progress).found
     assert [] == inbox.names()
+
+
+def test_a_thousand_files_fit_into_the_memory_of_a_delivery(tmp_path: Path, progress: Any) -> None:
+    """Also where every other one has its name, and the rest is about to have it."""
+    first = Handover(progress, str(tmp_path))
+    first.note(range(0, 1000, 2))
+    second = Handover(progress, str(tmp_path))
+    assert all(second.named(number, str(tmp_path)) == (number % 2 == 0) for number in range(1000))
+    second.note(range(1, 1000, 2))
+    third = Handover(progress, str(tmp_path))
+    assert all(third.named(number, str(tmp_path)) for number in range(1000))
+    assert len({second.temp(7), third.temp(7)}) == 2
 
 
 def test_what_several_tries_handed_over_is_remembered(

@@ -160,7 +160,7 @@ def test_of_many_files_few_are_sent_and_remembered_at_once(
     rig: PaperlessRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch, looks: int, ends: bool
 ) -> None:
     """Whether they are taken in at once, when they are asked for, or between two tries."""
-    monkeypatch.setattr("webhook_svc.sinks.paperless._AT_ONCE", 2)
+    monkeypatch.setattr(_Memory, "at_once", 2)
     sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(8)})
     rig.archive.looks = looks
     for _ in range(4 * looks):

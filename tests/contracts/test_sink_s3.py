@@ -378,7 +378,7 @@ def test_before_a_large_object_it_is_always_looked(
     make: Any, bucket: Bucket, bundle: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A store that refuses a long body need not read it to its end, and then its answer may be lost."""
-    monkeypatch.setattr("webhook_svc.sinks.s3.LARGE", len(DEED) - 1)
+    monkeypatch.setattr(S3, "large", len(DEED) - 1)
     bucket.objects[KEY] = DEED
     assert make(create_only="on", manifest=False).deliver(bundle().delivery(), None).found
     assert ["HEAD"] == [method for method, _ in bucket.seen]

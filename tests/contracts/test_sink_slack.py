@@ -8,6 +8,7 @@ import pytest
 
 from tests.guard import secret
 from webhook_svc.core.errors import Permanent, Retryable, Unlikely, WebhookError
+from webhook_svc.core.outgoing import Answer
 from webhook_svc.core.settings import Secret, Url
 from webhook_svc.sinks.slack import SlackSettings
 
@@ -40,7 +41,7 @@ def test_all_files_are_shared_at_once_under_one_text(rig: SlackRig, bundle: Any,
 def test_of_many_files_some_are_remembered_looked_for_and_told_of(
     rig: SlackRig, bundle: Any, progress: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webhook_svc.sinks.slack._REMEMBERED", 2)
+    monkeypatch.setattr(type(rig.sink), "remembered", 2)
     sent = bundle(files={f"a/{number}.pdf": b"%%PDF-1.7 %d" % number for number in range(4)})
     rig.front.meet(Fault(passes=True), at=8)
     with pytest.raises(Retryable):
@@ -119,6 +120,21 @@ def test_an_upload_to_a_place_inside_is_refused(rig: SlackRig, bundle: Any, prog
     rig.front.meet(Fault(status=200, body=inside), at=0)
     with pytest.raises(Permanent, match=r"169\.254"):
         rig.sink.deliver(bundle().delivery(), progress)
+
+
+class Leading:
+    """A client that is led out of https."""
+
+    def call(self, request: Any, **_: Any) -> Answer:
+        assert request.url.startswith("https:")
+        answer = b'{"ok": true, "upload_url": "http://files.slack.example/upload", "file_id": "F1"}'
+        return Answer(status=200, body=answer)
+
+
+def test_an_upload_out_of_https_is_refused(rig: SlackRig, bundle: Any, progress: Any) -> None:
+    settings = SlackSettings(token=TOKEN, channel=CHANNEL)
+    with pytest.raises(Retryable, match="may be read"):
+        type(rig.sink)("chat", settings, cast(Any, Leading())).deliver(bundle().delivery(), progress)
 
 
 @pytest.mark.parametrize("number", range(3))

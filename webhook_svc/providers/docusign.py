@@ -265,10 +265,10 @@ class Docusign(Provider):
         query |= {"order_by": "completed", "order": "desc"}
         query |= {"count": str(_PAGE), "start_position": str((number - 1) * _PAGE)}
         found = yield from self._asked(self._api("accounts", account, "envelopes", **query))
-        envelopes = [one for one in objects(found.get("envelopes")) if text_at(one, "envelopeId")]
-        rows = [_row(one, account) for one in envelopes if one.get("status") == "completed"]
-        total = _count(found.get("totalSetSize"))
-        return Page(rows=rows, total=total, pages=None if total is None else -(-total // _PAGE))
+        sent, total = objects(found.get("envelopes")), _count(found.get("totalSetSize"))
+        completed = [one for one in sent if one.get("status") == "completed" and text_at(one, "envelopeId")]
+        pages = number + bool(sent) if total is None else -(-total // _PAGE)
+        return Page(rows=[_row(one, account) for one in completed], total=total, pages=pages)
 
     # --- requests -----------------------------------------------------------------------------------------------------
 

@@ -25,8 +25,6 @@ from .shared.wording import FIELDS, filled, judge, one_line, values
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 _FIELDS: Final = (*FIELDS, "filename", "part")
 _LONGEST_TITLE: Final = 127
-_AT_ONCE: Final = 50
-"""Files that paperless works on, and tasks that are remembered although they ended well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +60,9 @@ class PaperlessSettings:
 class _Memory:
     """What survives between tries: of each file its task, or when it was sent without an answer."""
 
+    at_once: ClassVar[int] = 50
+    """Files that paperless works on, and tasks that are remembered although they ended well."""
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         state = progress.load()
@@ -74,7 +75,7 @@ class _Memory:
     def read_back(self, key: str) -> None:
         """Its document can be found by its checksum: of many files that is enough."""
         self.unsure.pop(key, None)
-        if len(self.tasks) > _AT_ONCE:
+        if len(self.tasks) > self.at_once:
             self.tasks.pop(key, None)
 
     def keep(self) -> None:
@@ -120,7 +121,8 @@ somebody else's.
 
 **Limits:** those of paperless and of the proxy before it (`client_max_body_size`); paperless holds an upload in memory.
 Empty files and unknown types are refused. Titles end after 127 characters. Before version 3 its checksum is MD5. Where
-a workflow takes our user's right to see a new document away, the word of its task is the proof.
+a workflow takes our user's right to see a new document away, the word of its task is the proof; a delivery may have
+about 130 files then.
 """
 
     def __init__(self, name: str, settings: Any, http: Http, clock: Clock = time.time) -> None:
@@ -159,7 +161,7 @@ a workflow takes our user's right to see a new document away, the word of its ta
     def _store(self, delivery: Delivery, part: Part, memory: _Memory) -> _Kept | None:
         """None while paperless is at work on it, or on enough others."""
         key = part.sha256[:16]
-        if memory.open >= _AT_ONCE:
+        if memory.open >= memory.at_once:
             return None
         checksum, there = self._look(delivery, part)
         if there is not None:

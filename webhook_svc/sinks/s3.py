@@ -89,6 +89,7 @@ class S3(Sink):
     settings: S3Settings
     proof: ClassVar[str] = "checksum of the stored object"
     max_bytes: ClassVar[int | None] = 5 * 1024**3
+    large: ClassVar[int] = LARGE
     guide: ClassVar[str] = """\
 Each object is sent in one request with its SHA-256, which the server checks, and with `If-None-Match: *`, so that
 nothing is ever overwritten. Afterwards the stored object's size and checksum are asked for and compared; where the
@@ -161,7 +162,7 @@ look at a store that is known to heed the condition. Before an object of more th
         """`bare`: without a condition, after a look."""
         conditional = self._conditional and not bare
         note = _LOOKED_FIRST if self.settings.create_only == "auto" and not conditional else ""
-        looks = self._looks or bare or thing.size > LARGE
+        looks = self._looks or bare or thing.size > self.large
         if looks and (head := self._bucket.head(thing)) is not None:
             return self._stored(thing, head, found=True, note=note)
         answer = self._put(still_ours, thing, conditional=conditional)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ..core.errors import Permanent, Retryable, Unlikely, WebhookError
 from ..core.outgoing import Answer, Request, Upload
@@ -31,8 +31,6 @@ _MAY_PASS: Final = _UNSURE | {
 """Credentials are renewed, scopes granted, bots invited, outages end."""
 _UNSEEN: Final = ("file_not_found", "file_deleted", "missing_scope")
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
-_REMEMBERED: Final = 50
-"""Of many files that are shared at once so many ids are kept, looked for and told of: all are shared, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +58,8 @@ class Slack(Sink):
     settings: SlackSettings
     create_only: ClassVar[bool] = False
     proof: ClassVar[str] = "accepted by Slack"
+    remembered: ClassVar[int] = 50
+    """Of files that are shared at once so many ids are kept, looked for and told of: all are shared, or none."""
     guide: ClassVar[str] = """\
 With `url` it posts a notice in words; where the files lie, your `text` may say:
 `text = "<https://archive.acme.example/{document}|{title}> is signed"`. With `token` and `channel` it uploads the files
@@ -126,7 +126,7 @@ delivery.
         if any(placed.part.size > _LARGEST for placed in delivery.files):
             raise Permanent("Slack takes files of 1 GiB at most; a notice has no limit")
         ids = [self._upload(delivery, placed.part) for placed in delivery.files]
-        kept = ids[:_REMEMBERED]
+        kept = ids[: self.remembered]
         titles = [placed.part.name for placed in delivery.files]
         body = {
             "files": [{"id": one, "title": title} for one, title in zip(ids, titles, strict=True)],
@@ -145,6 +145,8 @@ delivery.
         url, file_id = at_path(asked, "upload_url"), at_path(asked, "file_id")
         if not isinstance(url, str) or not isinstance(file_id, str) or not re.fullmatch(r"\w{1,40}", file_id):
             raise Retryable("beginning: the answer names no place for the file")
+        if urlsplit(url).scheme != urlsplit(self.settings.api).scheme:
+            raise Retryable("beginning: the answer leads to where the file may be read on its way")
         body = Upload(open=partial(delivery.open, part), size=part.size)
         headers = {"Content-Type": "application/octet-stream"}
         answer = self.http.call(Request(method="POST", url=url, headers=headers, body=body))

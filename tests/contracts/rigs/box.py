@@ -18,7 +18,6 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
-from webhook_svc.sinks.box import Box
 
 from .base import SECRETS, make_sink
 from .front import before
@@ -276,7 +275,7 @@ class BoxRig(SessionRig):
         self.api.add(name, parent, content)
 
     def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Box, "at_once", 1000)
+        monkeypatch.setattr(type(self.sink), "at_once", 1000)
         self.api.state.smallest = 1001
         self.api.state.part_size = PIECE
 

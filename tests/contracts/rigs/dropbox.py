@@ -19,7 +19,6 @@ from werkzeug.wrappers import Request, Response
 
 from tests.guard import secret
 from webhook_svc.core.ports import Sink
-from webhook_svc.sinks.dropbox import Dropbox
 
 from .base import SECRETS, make_sink
 from .front import before
@@ -205,8 +204,8 @@ class DropboxRig(SessionRig):
         self.api.box.files[path] = content
 
     def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Dropbox, "at_once", 1000)
-        monkeypatch.setattr(Dropbox, "piece", PIECE)
+        monkeypatch.setattr(type(self.sink), "at_once", 1000)
+        monkeypatch.setattr(type(self.sink), "piece", PIECE)
 
     def sessions(self) -> int:
         return len(self.api.sessions)

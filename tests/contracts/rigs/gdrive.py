@@ -19,7 +19,6 @@ import pytest
 from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
-from webhook_svc.sinks.gdrive import GoogleDrive
 
 from .base import make_sink
 from .front import before
@@ -270,7 +269,7 @@ class GoogleDriveRig(SessionRig):
         self.api.add(self.api.new_id(), name, parent, "application/pdf", content)
 
     def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(GoogleDrive, "piece", PIECE)
+        monkeypatch.setattr(type(self.sink), "piece", PIECE)
         monkeypatch.setattr(f"{__name__}.STEP", PIECE)
 
     def sessions(self) -> int:

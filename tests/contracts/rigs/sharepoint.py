@@ -19,7 +19,6 @@ from werkzeug.wrappers import Request, Response
 
 from webhook_svc.core.ports import Sink
 from webhook_svc.sinks.shared.quickxor import QuickXor
-from webhook_svc.sinks.sharepoint import SharePoint
 
 from .base import SECRETS, make_sink
 from .front import before
@@ -279,8 +278,8 @@ class SharePointRig(SessionRig):
         self.drive.files[path] = content
 
     def small_pieces(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(SharePoint, "at_once", 1000)
-        monkeypatch.setattr(SharePoint, "piece", PIECE)
+        monkeypatch.setattr(type(self.sink), "at_once", 1000)
+        monkeypatch.setattr(type(self.sink), "piece", PIECE)
         monkeypatch.setattr(f"{__name__}.STEP", PIECE)
 
     def sessions(self) -> int:

@@ -1,6 +1,7 @@
 """DocuSign's flow of requests answer by answer, its login, its list, and messages of both shapes from the simulator."""
 
 import json
+from base64 import urlsafe_b64decode
 from collections.abc import Generator
 from dataclasses import replace
 from email.utils import formatdate
@@ -116,8 +117,10 @@ def test_the_certificate_may_stand_at_the_end_of_the_document() -> None:
 
 
 def test_a_certificate_alone_asks_for_the_envelope_no_more() -> None:
-    (certificate,) = requests(flow(docusign(), replace(REF, parts=(CERTIFICATE,)), SAVED))
-    assert certificate.url.endswith("/documents/certificate")
+    (certificate,) = flow(docusign(), replace(REF, parts=(CERTIFICATE,)), SAVED)
+    assert isinstance(certificate, Save)
+    assert certificate.request.url.endswith("/documents/certificate")
+    assert not certificate.optional
 
 
 @pytest.mark.parametrize(("title", "name"), [("", "Named before.pdf"), (5, "Named before.pdf"), ("a.pdf", "a.pdf")])
@@ -168,7 +171,10 @@ def test_without_any_account_it_is_the_users_default_one() -> None:
     assert "/accounts/acc-1/" in state.url
 
 
-@pytest.mark.parametrize("found", [[], [5], [{"account_id": "a"}], [{"is_default": True}], [{"is_default": "true"}]])
+@pytest.mark.parametrize(
+    "found",
+    [[], [5], [{"account_id": "a"}], [{"is_default": True}], [{"account_id": "a", "is_default": "true"}]],
+)
 def test_a_user_without_a_default_account_is_told_about(found: list[Any]) -> None:
     with pytest.raises(Permanent, match="name the account in `account_ids`"):
         flow(docusign(), NOWHERE, said({"accounts": found}))
@@ -280,7 +286,17 @@ def test_the_app_vouches_for_itself_in_the_body_alone() -> None:
     assert ("POST", f"{AUTH}/oauth/token", {}) == (request.method, request.url, dict(request.auth))
     form = parse_qs(sent_form(request))
     assert ["urn:ietf:params:oauth:grant-type:jwt-bearer"] == form["grant_type"]
-    assert form["assertion"][0] not in repr(request)
+    assertion = form["assertion"][0]
+    assert assertion not in repr(request)
+    claims = json.loads(urlsafe_b64decode(assertion.split(".")[1] + "=="))
+    assert {
+        "iss": "app-1",
+        "sub": "u-1",
+        "aud": "account.docusign.example.test",
+        "iat": int(NOW),
+        "exp": int(NOW) + 3600,
+        "scope": "signature impersonation",
+    } == claims
     assert Token(text="tok-2", lasts=3540.0) == token
 
 
@@ -400,8 +416,9 @@ def test_further_pages_begin_where_the_last_one_ended() -> None:
 
 @pytest.mark.parametrize("total", [None, 2, "two", "\u0662", [], "9" * 30])
 def test_a_list_that_is_not_counted_ends_at_an_empty_page(total: Any) -> None:
-    seen = listed(accounts(), page(row(1), row(2), total=total), page(total=total))
-    assert 2 == len([step for step in seen if isinstance(step, Listed)])
+    pages = [page(row(1), total=total), page(row(2, status="voided"), total=total), page(row(3), total=total)]
+    seen = listed(accounts(), *pages, page(total=total))
+    assert ["env-1", "env-3"] == [step.ref.id for step in seen if isinstance(step, Listed)]
 
 
 def test_rows_that_are_not_completed_or_name_no_envelope_are_left_out() -> None:
@@ -556,6 +573,13 @@ def test_the_account_of_a_stranger_is_told_apart() -> None:
     message = World().simulator.finish("d-1")[-1]
     with pytest.raises(Permanent, match="not among `account_ids`"):
         docusign(account_ids=("acc-1",)).parse(message)
+
+
+@pytest.mark.parametrize("account", ["..", ".", {}, True])
+def test_an_account_that_cannot_stand_in_an_address_is_not_understood(account: Any) -> None:
+    message = {"event": "envelope-completed", "data": {"envelopeId": "d-1", "accountId": account}}
+    with pytest.raises(Permanent):
+        docusign().parse(RawRequest(body=json.dumps(message).encode()))
 
 
 @pytest.mark.parametrize("body", [b"", b"<", b"\x00<\x00", b"<a" * 1000, b"\xff\xfe<\x00", b'<?xml version="1.0"?>'])

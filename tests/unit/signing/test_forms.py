@@ -99,6 +99,9 @@ HUGE: dict[str, tuple[str, Callable[[], RawRequest]]] = {
     "nothing but percents": (VIEW, lambda: form(b"payload=" + b"%" * BIG)),
     "percent garbage at the end": (VIEW, lambda: form(b"payload=" + b"%41" * (BIG // 3) + b"%4")),
     "a long name": (VIEW, lambda: form(b"%70" * (BIG // 3) + b"={}")),
+    "ten thousand fields, all of them": ("form", lambda: form("a=1&" * 10_000)),
+    "a field twice, all of them": ("form", lambda: form("a=1&b=2&%61=3")),
+    "percent garbage, all of them": ("form", lambda: form(b"a=" + b"%41" * (BIG // 3) + b"%4")),
     "nothing but escapes": (VIEW, lambda: form(b"payload=" + b"%5B" * (BIG // 3))),
 }
 
@@ -151,7 +154,7 @@ def test_a_field_reads_as_the_standard_library_decodes_it(some: bytes, rest: lis
     assert unquote_to_bytes(raw.replace(b"+", b" ")) == found
 
 
-@pytest.mark.parametrize("view", ["json", "multipart:", "form:", "form: ", "form", "xml:payload", "Form:payload"])
+@pytest.mark.parametrize("view", ["json", "multipart:", "form:", "form: ", "multipart", "xml:payload", "Form:payload"])
 def test_a_view_that_names_no_field_is_refused(view: str) -> None:
     with pytest.raises(ValueError, match="body_view"):
         check_view(view)
