@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from ..core.errors import NotGenuine
@@ -14,6 +14,8 @@ from .patterns import LONGEST, pattern
 
 __all__ = ["LONGEST", "Place", "Reading", "pattern", "query_items", "taken", "viewed_json"]
 
+_LONGEST_NAME: Final = 256
+"""Characters of a header's name that a pattern may see: a request has many of them."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -47,7 +49,7 @@ class Place:
             return False
         if self.names is None:
             return name.lower() == self.name
-        return len(name) <= LONGEST and self.names.fullmatch(name) is not None
+        return len(name) <= _LONGEST_NAME and self.names.fullmatch(name) is not None
 
     def raw(self, text: str) -> bytes:
         """The bytes that arrived: JSON is UTF-8, headers and queries are bytes shown as latin-1."""

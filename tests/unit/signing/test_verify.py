@@ -306,6 +306,12 @@ def test_a_header_that_stands_twice_is_refused_and_several_numbered_ones_are_not
     assert "doubled" == reason(checked, request(*[("x-signature-1", mac())] * 2, ("x-signature-2", "00")))
 
 
+def test_a_header_whose_name_nobody_could_mean_is_not_looked_at() -> None:
+    checked = verifier(PLAIN | {"signature": "header:x-.*"})
+    assert checked.verify(request(("x-" + "y" * 254, mac())), NOW)
+    assert "no_signature" == reason(checked, request(("x-" + "y" * 255, mac())))
+
+
 def test_a_query_signature_is_decoded_once_and_stands_once() -> None:
     checked = verifier(PLAIN | {"signature": "query:sig"})
     encoded = f"%{ord(mac()[0]):02x}{mac()[1:]}"
