@@ -160,14 +160,14 @@ def request_of(asked: Asked, known: Mapping[str, str], values: Mapping[str, str]
         raise Permanent(f"a value of the callback or an answer does not fit: {_without_value(error)}") from None
 
 
-def failed(asked: Asked, answer: Answer, values: Mapping[str, str]) -> WebhookError:
-    """What an answer that is no 2xx means."""
+def failed(asked: Asked, answer: Answer, values: Mapping[str, str], who: str = "the sender") -> WebhookError:
+    """What an answer that is no 2xx means; `who` gave it."""
     if answer.status in _LINK_IS_STALE and not base_of(asked.address, values):
         return Retryable(f"the link answered {answer.status}: a new one is asked for")
-    error = failure(answer, _FATES, "the sender")
     if answer.status == 401 and TOKEN in asked.names:
-        return RenewToken(str(error), otherwise=error)
-    return error
+        refused = f"{who} answered 401: the token is not accepted"
+        return RenewToken(refused, otherwise=Permanent(refused))
+    return failure(answer, _FATES, who)
 
 
 def filled(value: Any, known: Mapping[str, str]) -> Any:
@@ -237,9 +237,14 @@ def _values(known: Mapping[str, str]) -> Callable[[Field], str]:
         if field.name not in known:
             raise Permanent(f"the callback was read without {field}: replay it")
         text = known[field.name]
-        return datetime.fromtimestamp(float(text), UTC).strftime(field.detail) if field.name == "since" else text
+        return _time(text, field.detail) if field.name == "since" else text
 
     return value
+
+
+def _time(seconds: str, form: str) -> str:
+    """As the form says; without one, in Unix seconds."""
+    return datetime.fromtimestamp(float(seconds), UTC).strftime(form) if form else str(int(float(seconds)))
 
 
 def _without_value(error: ValueError) -> str:

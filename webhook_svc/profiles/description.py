@@ -13,6 +13,9 @@ from .steps import OF_THE_DOCUMENT, DownloadStep, check_steps
 
 T = TypeVar("T", bound=Asked)
 
+OF_A_DIGEST: Final = ("nonce", "created", "digest")
+"""Names that the templates of a login with `wsse` may use."""
+
 OF_THE_LIST: Final = ("source", "since", "page", "offset", "cursor")
 """Names that the templates of a list call may use beside the configured values."""
 
@@ -103,11 +106,15 @@ class LoginCall(Asked):
 
     token: str = setting("path of the token in the answer", "/access_token")
     lasts: str = setting("path of the seconds that it lasts; unset or missing: until it is refused", "/expires_in")
+    wsse: str = setting(
+        "the name of the secret of a WSSE digest; the login's templates then find {nonce}, {created}, {digest}", ""
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListCall(Asked):
-    """The request that lists completed signings. Its templates may use {since:%Y-%m-%d}, {page}, {offset}, {cursor}."""
+    """The request that lists completed signings. Its templates may use {since:%Y-%m-%d}, {page}, {offset}, {cursor};
+    {since} alone is in Unix seconds."""
 
     every: float = setting("seconds between two looks that the sender's rules suggest", 1800.0)
     rows: str = setting("path of the list in the answer; `/` where the answer is the list")
@@ -170,10 +177,15 @@ class Description:
         _check_names(own, token, self.event.take)
         check_steps(self.download, own, {*self.event.take, *token})
         if self.login:
-            check_asked(self.login, own, own, "login")
+            self._check_login(self.login, own)
         if self.list_:
             check_asked(self.list_, own, {*own, *token, *OF_THE_LIST}, "list")
         self._check_links()
+
+    def _check_login(self, login: LoginCall, own: set[str]) -> None:
+        if login.wsse and (login.wsse not in own or own & {*OF_A_DIGEST}):
+            raise ValueError(f"the name of a configured value in login.wsse, and none that is {', '.join(OF_A_DIGEST)}")
+        check_asked(login, own, {*own, *OF_A_DIGEST} if login.wsse else own, "login")
 
     def _check_links(self) -> None:
         """A callback whose words are not signed must not choose where the document comes from."""

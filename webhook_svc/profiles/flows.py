@@ -1,6 +1,11 @@
 """The flows beside the download: a login that is described, and a list of completed signings."""
 
-from collections.abc import Iterator, Mapping
+import base64
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from typing import Any
@@ -12,7 +17,7 @@ from ..core.lists import Page, newest_first
 from ..core.moment import moment
 from ..core.outgoing import Call, Listed, Token
 from ..core.payload import texts_at
-from ..core.ports import Flow
+from ..core.ports import Clock, Flow
 from ..core.types import DocumentRef, as_text, at_path
 from .asked import TOKEN, failed, request_of
 from .description import ListCall, LoginCall
@@ -21,13 +26,19 @@ from .steps import fits
 _SHORTEST = 60.0
 
 
-def log_in(asked: LoginCall, values: Mapping[str, str]) -> Flow[Token]:
+def log_in(
+    asked: LoginCall,
+    values: Mapping[str, str],
+    clock: Clock = time.time,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> Flow[Token]:
     """The token that the login's answer holds. Permanent where the credentials are refused."""
-    answer = yield Call(request=request_of(asked, values, values))
+    digested = _digested(values[asked.wsse], clock(), random(20)) if asked.wsse else {}
+    answer = yield Call(request=request_of(asked, {**values, **digested}, values))
     if answer.status in (400, 401, 403):
         raise Permanent(f"the sender's login answered {answer.status}: the credentials are not accepted")
     if not answer.ok:
-        raise failed(asked, answer, values)
+        raise failed(asked, answer, values, "the sender's login")
     found = answer.json()
     text = at_path(found, asked.token)
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text.strip():
@@ -36,6 +47,20 @@ def log_in(asked: LoginCall, values: Mapping[str, str]) -> Flow[Token]:
     if isinstance(lasts, int | float) and not isinstance(lasts, bool) and 0 < lasts < inf:
         return Token(text=text, lasts=max(lasts * 0.9, _SHORTEST))
     return Token(text=text)
+
+
+def _digested(secret: str, now: float, nonce: bytes) -> dict[str, str]:
+    """The digest of a WS-Security UsernameToken, and what it was made of: it proves the secret without telling it.
+
+    https://docs.oasis-open.org/wss/v1.1/wss-v1.1-spec-os-UsernameTokenProfile.pdf (2026-11)
+    """
+    created = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    digest = hashlib.sha1(nonce + created.encode() + secret.encode(), usedforsecurity=False).digest()
+    return {
+        "nonce": base64.b64encode(nonce).decode(),
+        "created": created,
+        "digest": base64.b64encode(digest).decode(),
+    }
 
 
 def completed(asked: ListCall, since: float, source: str, values: Mapping[str, str]) -> Flow[None]:

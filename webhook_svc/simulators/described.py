@@ -100,10 +100,9 @@ class DescribedSimulator(Account, Simulator):
 
     def _callback(self, names: dict[str, str]) -> RawRequest:
         names = {**names, **self._time(self.signed_at())} if self.described.verify.tolerance else names
-        bare = self._request({**names, "signature": ""})
         if self.described.verify.message == "{base}":
-            return self._signed_message(bare, int(names["ts"]))
-        text = self._signature(bare, names)
+            return self._signed_message(self._request({**names, "signature": ""}), int(names["ts"]))
+        text = self._signature(self._bare(names), names)
         placed = self._request({**names, "signature": text})
         place = Place.parse(self.described.verify.signature) if text else None
         if place and place.kind == "header":
@@ -111,6 +110,14 @@ class DescribedSimulator(Account, Simulator):
         if place and place.kind == "query":
             return _with_query(placed, f"{place.name}={quote(text, safe='')}")
         return placed
+
+    def _bare(self, names: Mapping[str, str]) -> RawRequest:
+        """What is signed; a header that is to carry the signature says already what else it says."""
+        bare, empty = self._request({**names, "signature": ""}), {**names, "signature": "", "old": ""}
+        place = Place.parse(self.described.verify.signature) if self.described.verify.signature else None
+        if place is None or place.kind != "header":
+            return bare
+        return _with_header(bare, place.name, filled(self.simulated.signature, empty))
 
     def _signature(self, bare: RawRequest, names: Mapping[str, str]) -> str:
         """What stands at the signature's place; "" where nothing is signed."""

@@ -61,6 +61,11 @@ def test_pages_are_read_until_one_is_empty() -> None:
     assert ["1", "2", "3"] == ids
 
 
+def test_a_list_may_be_asked_in_unix_seconds() -> None:
+    listed = {**CURSOR, "get": "{api_base}/c?after={since}"}
+    assert ["/c?after=1760000000"] == read(generic(**listed), rows("1"))[0]
+
+
 def test_the_number_of_pages_saves_the_last_question() -> None:
     asked, ids = read(generic(**PAGED, pages="/pages", first=0), rows("1", pages="2"), rows("2", pages="2"))
     assert ["page=0", "page=1"] == [one.rpartition("&")[2] for one in asked]

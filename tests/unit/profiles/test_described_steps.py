@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -12,6 +13,8 @@ from webhook_svc.core.outgoing import Answer, Call, Lacking, Login, Request, Sav
 from webhook_svc.core.ports import Step
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import DocumentRef
+from webhook_svc.profiles.description import LoginCall
+from webhook_svc.profiles.flows import log_in
 from webhook_svc.providers.generic import Generic, GenericSettings
 
 BASE = "https://api.example.test/v1"
@@ -272,6 +275,18 @@ def test_a_login_that_fails_has_its_fate(answer: Answer, fate: type[WebhookError
     assert fate is type(raised.value)
 
 
+def test_a_login_may_prove_its_secret_by_a_digest_that_is_new_each_time() -> None:
+    form = {"nonce": "{nonce}", "created_at": "{created}", "digest": "{digest}"}
+    asked = LoginCall(post="{api_base}/token", form=form, wsse="api_key")
+    values = {"api_base": BASE, "api_key": "secret"}
+    step = next(log_in(asked, values, clock=lambda: 1_760_000_000.0, random=lambda size: b"n" * size))
+    assert isinstance(step, Call)
+    assert isinstance(step.request.body, bytes)
+    sent = dict(parse_qsl(step.request.body.decode()))
+    nonce = base64.b64encode(b"n" * 20).decode()
+    assert {"nonce": nonce, "created_at": "2025-10-09T08:53:20Z", "digest": "bwE2MxNhoHHZz5da9c/7yW+2lyE="} == sent
+
+
 @pytest.mark.parametrize(("lasts", "kept"), [("3600", 3240.0), ("30", 60.0), ("true", None), ("null", None)])
 def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None) -> None:
     login = generic(PLAIN, login=LOGIN).login()
@@ -293,6 +308,8 @@ def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None
         ([{**STATE, "only": {"/a": 1}}, PLAIN], {}, "each with take, and only with each"),
         ([{**PLAIN, "form": {"a": "b"}}], {}, "post only"),
         ([PLAIN], {"login": {"post": "{document}/x"}}, "{document}"),
+        ([PLAIN], {"login": {**LOGIN, "wsse": "another"}}, "a configured value in login.wsse"),
+        ([PLAIN], {"login": {**LOGIN, "form": {"nonce": "{nonce}"}}}, "{nonce}"),
         ([PLAIN], {"values": {**TABLE["values"], "token": "x"}, "login": LOGIN}, "another name for 'token'"),
         ([PLAIN], {"values": {**TABLE["values"], "page": "x"}}, "another name for 'page'"),
         ([CERTIFICATE_LINK, {"post": "{link}", "form": {"k": "{api_key}"}, "save": "document"}], {}, "{api_key}"),
