@@ -58,9 +58,8 @@ def test_a_sender_in_the_box_is_called_by_its_name(vector: dict[str, Any]) -> No
 
 
 def test_a_vector_that_was_spoiled_teaches_nothing() -> None:
-    for vector in [one for one in ALL if one["expected"] == "invalid" and one["provider"] == "docusign"]:
-        case = Case(vector)
-        assert learn(case.request, case.secret, [case.public_url], case.now).found is None
+    case = Case(next(one for one in ALL if one["id"] == "docusign-wrong"))
+    assert learn(case.request, case.secret, [case.public_url], case.now).found is None
 
 
 def test_there_are_as_many_vectors_as_are_promised() -> None:

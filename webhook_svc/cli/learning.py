@@ -138,6 +138,8 @@ def _told(taught: "Taught") -> Iterator[str]:
             yield f"these sign alike: {', '.join(others)}"
     elif taught.verify:
         yield f"this verifies it{f': {taught.known}' if taught.known else ''}"
+        if taught.alike:
+            yield f"these sign alike, but do not understand it: {', '.join(taught.alike)}"
     else:
         yield f"nothing fits: {taught.clues} texts could be signatures, {taught.trials} ways to sign were tried"
         if taught.bounded:

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from typing import Any, Final, Literal
 
 from ..core.types import RawRequest
+from .forms import WHOLE
 from .keys import decode_signature
 from .reading import LONGEST, query_items, viewed_json
 
@@ -37,6 +38,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _NUMBERED: Final = re.compile(r"(.*[-_])[0-9]{1,2}", re.ASCII)
 _TIMES: Final = re.compile(r"time|date|stamp|created|issued|(?:^|[-_])ts$", re.IGNORECASE)
 _IDS: Final = re.compile(r"(?:^|[-_./])(?:id|uuid|guid|nonce|token|salt|key)$|Id$|type$|event$", re.ASCII)
+_JSON_FIELD: Final = re.compile(rb"(?:^|&)([A-Za-z0-9_.-]{1,40})=(?:%7B|%5B|[{\[])", re.IGNORECASE)
 _FIELD: Final = re.compile(r'name="?([A-Za-z0-9_.-]{1,40})"?', re.ASCII)
 
 _RANKS: Final[tuple[Role, ...]] = ("list", "time", "id", "other")
@@ -94,13 +96,17 @@ class _Text:
 
 
 def views(request: RawRequest) -> Iterator[str]:
-    """Where the JSON of a callback may stand: the whole body, or a field of a form."""
+    """Where the JSON of a callback may stand: the whole body, a field of a form, or the fields of one."""
     yield ""
     kind = (request.header("content-type") or "").partition(";")[0].strip().lower()
+    beginning = request.body[:100_000]
     if kind == "multipart/form-data":
-        heads = re.findall(rb"(?i)^content-disposition:([^\r\n]{1,300})", request.body[:100_000], re.MULTILINE)
+        heads = re.findall(rb"(?i)^content-disposition:([^\r\n]{1,300})", beginning, re.MULTILINE)
         named = (_FIELD.search(head.decode("latin-1")) for head in heads[:MOST_VIEWS])
         yield from (f"multipart:{found[1]}" for found in named if found)
+    elif kind == "application/x-www-form-urlencoded":
+        yield WHOLE
+        yield from (f"form:{found.decode()}" for found in _JSON_FIELD.findall(beginning)[:MOST_VIEWS])
 
 
 def evidence(request: RawRequest) -> tuple[list[Clue], list[Value]]:

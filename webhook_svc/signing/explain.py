@@ -11,7 +11,7 @@ from ..core.ids import fingerprint
 from ..core.settings import Secret
 from ..core.types import RawRequest, at_path
 from . import explain_9421
-from .client_certificate import presented
+from .client_certificate import fingerprint_of, presented
 from .message_signatures import INPUT
 from .mistakes import Attempt, find
 from .reading import LONGEST, Place, Reading, pattern, query_items, taken
@@ -38,7 +38,7 @@ def explained(
         reason=refusal.reason if refusal else "",
         detail=str(refusal or ""),
         places=tuple(_places(settings, reading)),
-        secrets=tuple(fingerprint(secret.reveal()) for secret in secrets),
+        secrets=tuple(map(_mark, secrets)),
     )
     if settings.message == "{base}":
         header = Place.parse(settings.signature).name
@@ -76,19 +76,21 @@ def _refusal(verifier: Verifier, request: RawRequest, now: float) -> NotGenuine 
 
 
 def _sent(settings: VerifySettings, secrets: Sequence[Secret], texts: Sequence[str]) -> Match | None:
-    codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
-    sent = [text.encode(codec, "replace") for text in texts[:MOST_CANDIDATES]]
     if settings.alg == "client-certificate":
-        sent = [_certificate(text) for text in texts[:1]]
-        secrets = [Secret(secret.reveal().strip().replace(":", "").lower()) for secret in secrets]
-    return compare(secrets, sent)
+        return next((Match(secret=_mark(one)) for one in secrets for text in texts if _presents(text, one)), None)
+    codec = "utf-8" if settings.signature.startswith("json:") else "latin-1"
+    return compare(secrets, [text.encode(codec, "replace") for text in texts[:MOST_CANDIDATES]])
 
 
-def _certificate(text: str) -> bytes:
+def _presents(text: str, secret: Secret) -> bool:
     try:
-        return presented(text.strip()).sha256.hex().encode()
+        return presented(text.strip()).sha256 == fingerprint_of(secret.reveal().strip())
     except ValueError:
-        return b""
+        return False
+
+
+def _mark(secret: Secret) -> str:
+    return fingerprint(secret.reveal())
 
 
 # --- places -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args, get_origin
 
-from ..core.errors import ConfigError, NotGenuine
+from ..core.errors import ConfigError, Ignored, NotGenuine, Permanent
 from ..core.ports import Provider, Scheme
 from ..core.settings import Secret, Url
 from ..core.types import EMPTY, RawRequest
@@ -24,14 +24,16 @@ _BARE: Final = "the secret fits without the blanks or quotes around it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """Either `providers` that sign like this, or the table `verify` (called `known` where it has a name), or nothing;
-    then `clues` texts could have been signatures and `trials` ways to sign were tried, not all of them where `bounded`.
+    """Either `providers` that sign like this and understand it, or the table `verify` (called `known` where it has a
+    name; `alike` are providers that sign so too), or nothing: then `clues` texts could have been signatures and
+    `trials` ways to sign were tried, not all of them where `bounded`.
 
     `moment` is the time at which the callback is genuine, `notes` say what has to be different, `warnings` what the
     table leaves open.
     """
 
     providers: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
     verify: Mapping[str, Any] = dataclasses.field(default_factory=lambda: EMPTY)
     known: str = ""
     moment: float | None = None
@@ -59,10 +61,13 @@ def learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: f
 
 
 def _learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:
+    alike: tuple[str, ...] = ()
     for words, changed in (("", request), *variants(request)):
-        if names := recognised(changed, secret, public_urls, now):
-            return Taught(providers=tuple(names), notes=_body_note(words))
-    return _taught(learn(request, secret, public_urls, now))
+        signs = recognised(changed, secret, public_urls, now)
+        alike = alike or tuple(signs)
+        if names := tuple(name for name, understood in signs.items() if understood):
+            return Taught(providers=names, notes=_body_note(words))
+    return replace(_taught(learn(request, secret, public_urls, now)), alike=alike)
 
 
 def _taught(lesson: Lesson) -> Taught:
@@ -88,16 +93,16 @@ def _body_note(words: str) -> tuple[str, ...]:
 # --- providers ----------------------------------------------------------------------------------------------------
 
 
-def recognised(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> list[str]:
-    """The names of the providers for which the callback is genuine, at a time that it says itself or now."""
+def recognised(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> dict[str, bool]:
+    """The providers for which the callback is genuine, at a time that it says itself or now; and whether they make
+    sense of it, for many senders use the same header."""
     told = moments(request, now)
-    named = ((name, scheme) for name in PROVIDERS.names() for scheme in schemes(name, secret, public_urls))
-    return list(dict.fromkeys(name for name, scheme in named if _takes(scheme, request, told)))
+    every = ((name, one) for name in PROVIDERS.names() for one in tried(name, secret, public_urls))
+    return {name: _understands(one, request) for name, one in every if _takes(one.scheme(), request, told)}
 
 
-def schemes(name: str, secret: str, public_urls: Sequence[str]) -> Iterator[Scheme]:
-    """How a source of this provider with that secret would verify, for each spelling of our address; nothing where it
-    verifies nothing, or cannot use the secret."""
+def tried(name: str, secret: str, public_urls: Sequence[str]) -> Iterator[Provider]:
+    """The provider with that secret, for each spelling of our address; none that verifies nothing, or cannot use it."""
     for public_url in public_urls or ("",) if name != _DESCRIBED else ():
         try:
             kind: Any = PROVIDERS.load(name)
@@ -106,7 +111,18 @@ def schemes(name: str, secret: str, public_urls: Sequence[str]) -> Iterator[Sche
         except (ConfigError, ValueError):
             continue
         if scheme.signs and not scheme.needs_proxy:
-            yield scheme
+            yield provider
+
+
+def _understands(provider: Provider, request: RawRequest) -> bool:
+    if provider.challenge(request) is not None:
+        return True
+    try:
+        return bool(provider.parse(request))
+    except Ignored:
+        return True
+    except (ValueError, Permanent):
+        return False
 
 
 def _takes(scheme: Scheme, request: RawRequest, told: Sequence[float]) -> bool:

@@ -364,6 +364,26 @@ def test_verify_says_where_a_refused_callback_was_kept_without_its_secrets(world
     assert "fingerprints in the place of secrets" in world.run("verify", "contracts", "--refused", kept).stdout
 
 
+def test_verify_says_where_a_token_of_the_url_was_kept_masked(world: Any) -> None:
+    callback = world.callback("doc-1")
+    world.receive(RawRequest(path="/hooks/contracts/t0ken", headers=callback.headers, body=callback.body + b" "))
+    kept = world.json("events", "--refused")[0]["id"]
+    shown = world.run("verify", "contracts", "--refused", kept).stdout
+    assert "with a fingerprint in the place of the token in its URL: no signature over that holds" in shown
+
+
+def test_verify_knows_a_secret_that_was_kept_masked_by_its_fingerprint(world: Any) -> None:
+    world.tables["sources.contracts"] |= {"provider": "documenso", "api_key": "k", "tokens": []}
+    world.tables["sources.contracts"].pop("workspace_keys", None)
+    headers = (("x-documenso-secret", SECRET), ("content-encoding", "gzip"))
+    world.receive(RawRequest(path="/hooks/contracts", headers=headers, body=b"{}"))
+    kept = world.json("events", "--refused")[0]["id"]
+    shown = world.run("verify", "contracts", "--refused", kept).stdout
+    assert (
+        f"secret {fingerprint(SECRET)} would fit with: the fingerprint stands there in the place of the secret" in shown
+    )
+
+
 def test_an_unknown_refused_id_is_told(world: Any) -> None:
     world.receive()
     result = world.run("verify", "contracts", "--refused", "ref_\x1b")

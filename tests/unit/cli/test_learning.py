@@ -17,7 +17,7 @@ from webhook_svc.core.types import RawRequest
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
 from webhook_svc.wiring import KINDS, learned
-from webhook_svc.wiring.learning import schemes
+from webhook_svc.wiring.learning import tried
 
 KEY = secret("of-acme")
 NOW = 1_790_000_000
@@ -34,7 +34,10 @@ def raw(*headers: tuple[str, str], body: bytes = BODY, query: str = "") -> bytes
 
 
 TIMED = raw(("x-acme", f"t={NOW},s={digest(b'%d.' % NOW + BODY)}"))
-YOUSIGN = raw(("x-yousign-signature-256", f"sha256={digest(BODY)}"))
+OF_YOUSIGN = (
+    b'{"event_id": "e-1", "event_name": "signature_request.done", "data": {"signature_request": {"id": "d-1"}}}'
+)
+YOUSIGN = raw(("x-yousign-signature-256", f"sha256={digest(OF_YOUSIGN)}"), body=OF_YOUSIGN)
 
 
 def run(request: bytes, *words: str, text: str = KEY) -> Result:
@@ -47,6 +50,12 @@ def test_a_sender_that_is_in_the_box_is_called_by_its_name() -> None:
     assert 0 == result.exit_code
     assert '# this is yousign: provider = "yousign"; `webhook-svc providers yousign` prints the rest' in result.stdout
     assert "yousign" == tomllib.loads(result.stdout)["sources"]["NAME"]["provider"]
+
+
+def test_a_sender_that_signs_like_one_in_the_box_but_says_other_things_is_not_called_by_its_name() -> None:
+    result = run(raw(("x-yousign-signature-256", f"sha256={digest(BODY)}")))
+    assert "# these sign alike, but do not understand it: yousign" in result.stdout
+    assert "generic" == tomllib.loads(result.stdout)["sources"]["NAME"]["provider"]
 
 
 def test_what_is_printed_is_a_configuration_that_accepts_the_callback(tmp_path: Path) -> None:
@@ -177,7 +186,7 @@ def test_the_callbacks_of_a_simulator_are_recognised(name: str) -> None:
     simulator = kind(secret="", api_key=secret("api"))
     given = simulator.source("http://127.0.0.1:1").get("secrets", [secret("api")])[0]
     request = parse_request(raw_text(simulator.finish("doc-1", title="Lease")[-1]))
-    signs = bool(list(schemes(name, given, ["https://hooks.acme.example"])))
+    signs = bool(list(tried(name, given, ["https://hooks.acme.example"])))
     taught = learned(request, given, ["https://hooks.acme.example"], float(NOW))
     assert signs == (name in taught.providers)
 
@@ -186,7 +195,7 @@ def test_the_callbacks_of_a_simulator_are_recognised(name: str) -> None:
 def test_every_provider_can_be_tried(name: str) -> None:
     public_key = "+7E99DXiiQXvceNX4nHm3Lbm5mqPWad5RhDr2ufuCik="
     kind: Any = PROVIDERS.load(name)
-    tried = list(schemes(name, public_key, [""]))
+    made = list(tried(name, public_key, [""]))
     described = getattr(kind, "profile", None)
     believes_everybody = described is not None and described.description.verify.alg == "none"
-    assert (0 if believes_everybody else 1) == len(tried)
+    assert (0 if believes_everybody else 1) == len(made)

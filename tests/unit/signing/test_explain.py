@@ -17,6 +17,8 @@ from webhook_svc.core.ports import Explains
 from webhook_svc.core.settings import Secret
 from webhook_svc.core.types import RawRequest
 from webhook_svc.signing.choice import AnyOf, Nobody
+from webhook_svc.signing.message_signatures import content_digest
+from webhook_svc.signing.sign import sign
 from webhook_svc.signing.timed import timed
 from webhook_svc.signing.verify import Verifier, VerifySettings
 
@@ -259,6 +261,69 @@ def test_a_callback_that_was_kept_masked_is_known_by_the_fingerprint_in_it() -> 
     assert other.match is None
 
 
+def test_a_client_certificate_is_known_by_its_fingerprint() -> None:
+    settings = VerifySettings(preset="client-certificate")
+    request = RawRequest(headers=(("client-cert", "ab" * 32),))
+    allowed = ":".join(["AB"] * 32)
+    match = explained(settings, request, "cd" * 32, allowed).match
+    assert fingerprint(allowed) == (match and match.secret)
+    assert None is explained(settings, request, "cd" * 32).match
+    assert None is explained(settings, RawRequest(headers=(("client-cert", "nonsense"),)), allowed).match
+
+
+# --- RFC 9421 -----------------------------------------------------------------------------------------------------
+
+BASE = VerifySettings(
+    alg="hmac-sha256", message="{base}", encoding="base64", signature="header:signature", tolerance=300
+)
+
+
+def message_signature(covered: str = '"@method" "content-digest"', body: bytes = BODY, text: str = KEY) -> RawRequest:
+    told = (("signature-input", f"s=({covered});created={NOW}"), ("content-digest", content_digest(BODY)))
+    request = RawRequest(headers=(("host", "hooks.acme.example"), *told), body=BODY)
+    signature = sign(BASE, Secret(text), request, public_url=URL)
+    return dataclasses.replace(request, headers=(*request.headers, ("signature", signature)), body=body)
+
+
+def test_of_message_signatures_labels_and_times_are_told() -> None:
+    one = explained(BASE, message_signature(), now=NOW + 400)
+    assert ("stale", -400.0, ()) == (one.reason, one.time and one.time.ahead, one.match and one.match.ways)
+    assert [("base64", 32)] == [(found.encoding, found.bytes) for found in one.candidates]
+    assert ["header:signature", "header:signature-input"] == [place.place for place in one.places]
+
+
+@pytest.mark.parametrize(
+    ("settings", "request_", "way"),
+    [
+        (BASE, message_signature(body=BODY + b"\n"), "the body without the line break at its end"),
+        (dataclasses.replace(BASE, covers=("content-digest",)), message_signature('"@method"'), "covers = []"),
+    ],
+)
+def test_the_likely_mistakes_of_message_signatures_are_found(
+    settings: VerifySettings, request_: RawRequest, way: str
+) -> None:
+    match = explained(settings, request_).match
+    assert (way,) == (match and match.ways)
+
+
+def test_another_way_to_read_the_key_of_message_signatures_is_found() -> None:
+    text = base64.b64encode(KEY.encode()).decode()
+    one = explained(dataclasses.replace(BASE, key="base64"), message_signature(text=text), text)
+    assert ('key = "utf8"',) == (one.match and one.match.ways)
+
+
+def test_message_signatures_over_another_address_are_found() -> None:
+    request = message_signature('"@target-uri"')
+    (one,) = Verifier(BASE, [Secret(KEY)], "http://hooks.acme.example").explain(request, NOW)
+    assert ("the address with https://",) == (one.match and one.match.ways)
+
+
+@pytest.mark.parametrize("text", ["", "s", "s=:AAAA:", "s=(" + '"a" ' * 900 + ")", "\xff", "s=:" + "A" * 5000 + ":"])
+def test_message_signatures_that_are_none_are_explained(text: str) -> None:
+    headers = (("signature", text), ("signature-input", text), ("content-digest", text))
+    assert explained(BASE, RawRequest(headers=headers)).reason
+
+
 # --- all schemes --------------------------------------------------------------------------------------------------
 
 
@@ -305,10 +370,10 @@ def test_bad_input_is_explained_and_never_an_exception(settings: VerifySettings,
 
 @pytest.mark.parametrize("body", [b"x" * 10_000_000, json.dumps([{"a": n} for n in range(20_000)]).encode()])
 def test_a_large_body_is_explained_within_seconds(body: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     signatures = ",".join(f"v1={hashlib.sha256(b'%d' % n).hexdigest()}" for n in range(50))
     assert explained(TIMED, callback(f"t={NOW},{signatures}", body), KEY, "other").match is None
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_neither_secret_nor_body_nor_any_signature_stands_in_an_explanation() -> None:
