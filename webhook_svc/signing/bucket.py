@@ -10,6 +10,9 @@ from ..core.outgoing import Answer
 BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 REGION: Final = re.compile(r"[a-z0-9-]{1,40}")
 
+NOT_IMPLEMENTED: Final = "NotImplemented"
+"""The code of stores for a header that they do not know."""
+
 _CODE: Final = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
@@ -27,6 +30,11 @@ def error_code(answer: Answer) -> str:
     """The store's own word for what went wrong; nothing else of its answer is ever shown."""
     found = _CODE.search(answer.body)
     return found.group(1).decode() if found else ""
+
+
+def knows_no_condition(answer: Answer) -> bool:
+    """Of a write under `If-None-Match: *`."""
+    return answer.status == 501 or error_code(answer) == NOT_IMPLEMENTED
 
 
 def checksum(sha256: str) -> str:

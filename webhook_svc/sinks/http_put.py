@@ -12,7 +12,7 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import EMPTY, Delivery, Receipt, at_path
-from ..signing.bucket import error_code
+from ..signing.bucket import NOT_IMPLEMENTED, error_code, knows_no_condition
 from .shared.address import FIELDS, Address, values_of
 from .shared.answers import failure
 from .shared.hook import host, origin
@@ -21,8 +21,6 @@ from .shared.things import EVERYTHING, SIZE, Compared, Stored, Thing, other_byte
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ACCEPTED: Final = "accepted by the server"
 _LOOKED_FIRST: Final = "looked first, then written: the server does not know If-None-Match"
-_UNKNOWN_THERE: Final = "NotImplemented"
-"""What stores that speak S3 call a header that they do not know."""
 _PROBE: Final = "webhook-svc-check"
 _UNKNOWN: Final = -1
 """A size that the server does not tell."""
@@ -127,7 +125,7 @@ before the first try is a conflict.
 **Limits:** the server's own; S3, Azure and Google take 5 GB in one PUT. `If-None-Match` is heeded by Amazon, R2, MinIO
 and Azure; at Google the header is `x-goog-if-generation-match = "0"`, among `headers`. Where neither is heeded, another
 program could slip in between look and PUT; with `verify = "none"` what stands there would be written over, and a server
-that refuses the header is sent nothing. A server that writes in place shows half a file while it comes: to Apache's
+that refuses the header takes nothing. A server that writes in place shows half a file while it comes: to Apache's
 WebDAV and the like deliver with the sink `webdav`.
 """
 
@@ -169,9 +167,9 @@ WebDAV and the like deliver with the sink `webdav`.
             return Stored(proof=self.proof, found=True)
         conditional = self._conditional and not bare
         answer = self._put(target, file, delivery.still_ours, conditional=conditional)
-        if conditional and _knows_no_condition(answer):
-            # A server that names it is not asked again. A 501 alone may come from a proxy in between, once.
-            self._conditional = error_code(answer) != _UNKNOWN_THERE
+        if conditional and knows_no_condition(answer):
+            if error_code(answer) == NOT_IMPLEMENTED:  # a 501 alone may come from a proxy in between, once
+                self._conditional = False
             return self._seen(delivery, file, bare=True)
         if not answer.ok:
             if self._stands(target, file):  # somebody was quicker, whatever the refusal says
@@ -228,7 +226,7 @@ WebDAV and the like deliver with the sink `webdav`.
 
         answer = self._put(target, file, last_bytes, conditional=True)
         if not answer.ok and not (again and _is_there(answer)):
-            if (answer.status < 500 or _knows_no_condition(answer)) and not again:  # what an earlier try did stays open
+            if (answer.status < 500 or knows_no_condition(answer)) and not again:  # what an earlier try did stays open
                 memory.refused()
             raise _refusal(file, answer)
         memory.end(number)
@@ -270,10 +268,6 @@ WebDAV and the like deliver with the sink `webdav`.
         return self.settings.address or Secret(self.settings.ask or "")
 
 
-def _knows_no_condition(answer: Answer) -> bool:
-    return answer.status == 501 or error_code(answer) == _UNKNOWN_THERE
-
-
 def _is_there(answer: Answer) -> bool:
     """Azure says 409 and names it: https://learn.microsoft.com/rest/api/storageservices/blob-service-error-codes
     (read 2026-11-22)."""
@@ -284,7 +278,7 @@ def _refusal(file: Thing, answer: Answer) -> WebhookError:
     """Of a file that nobody may look at."""
     if _is_there(answer):
         return Conflict(f"{file.path} was there before")
-    if _knows_no_condition(answer):
+    if knows_no_condition(answer):
         return Permanent('the server does not know If-None-Match, and with verify = "none" nobody looks before')
     return _failure("writing", answer)
 

@@ -13,7 +13,16 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
 from ..signing.aws4 import NOTHING, Aws4Key, sign
-from ..signing.bucket import BUCKET, REGION, bucket_url, checksum, error_code, stored_checksum
+from ..signing.bucket import (
+    BUCKET,
+    NOT_IMPLEMENTED,
+    REGION,
+    bucket_url,
+    checksum,
+    error_code,
+    knows_no_condition,
+    stored_checksum,
+)
 from .shared.answers import failure
 from .shared.objects import LARGE, Bucket, check_prefix, delivered
 from .shared.things import Stored, Thing
@@ -32,7 +41,6 @@ _MAY_PASS: Final = frozenset(
         "XAmzContentSHA256Mismatch",
     }
 )
-_UNKNOWN_THERE: Final = "NotImplemented"
 _FROZEN: Final = ("GLACIER", "DEEP_ARCHIVE")
 """Classes whose objects can be read only hours after somebody asked for it
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html, read 2026-11-22)."""
@@ -166,11 +174,11 @@ look at a store that is known to heed the condition. Before an object of more th
         if looks and (head := self._bucket.head(thing)) is not None:
             return self._stored(thing, head, found=True, note=note)
         answer = self._put(still_ours, thing, conditional=conditional)
-        if conditional and self.settings.endpoint is not None and _knows_no_condition(answer):  # Amazon knows it
+        if conditional and self.settings.endpoint is not None and knows_no_condition(answer):  # Amazon knows it
             if self.settings.create_only == "on":
                 raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
-            # A store that names it is not asked again. A 501 alone may come from a proxy in between, once.
-            self._conditional = error_code(answer) != _UNKNOWN_THERE
+            if error_code(answer) == NOT_IMPLEMENTED:  # a 501 alone may come from a proxy in between, once
+                self._conditional = False
             return self._store(still_ours, thing, bare=True)
         found = conditional and answer.status == 412
         if not (answer.ok or found):
@@ -209,7 +217,3 @@ look at a store that is known to heed the condition. Before an object of more th
         if isinstance(fate, Permanent) and REGION.fullmatch(region) and region != self.settings.region:
             return Permanent(f"{fate}: the bucket is in region {region}, the settings say {self.settings.region}")
         return fate
-
-
-def _knows_no_condition(answer: Answer) -> bool:
-    return answer.status == 501 or error_code(answer) == _UNKNOWN_THERE
