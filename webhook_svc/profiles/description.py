@@ -129,7 +129,7 @@ class ListCall(Asked):
     first: int = setting("the number of the first page", 1)
     start: int = setting("the offset of the first row, and {cursor} of the first page", 0)
     size: int = setting("rows on a page", 50)
-    cursor: str = setting("path of the next page's cursor; the list ends where there is none", "")
+    cursor: str = setting("path of the next page's cursor, or address with it; the list ends where there is none", "")
     cursor_as: str = setting("the parameter that takes the cursor, where no template has {cursor}", "")
 
     def __post_init__(self) -> None:

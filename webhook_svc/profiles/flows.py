@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import inf
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 from ..core.errors import Permanent, Retryable
 from ..core.flow import token
@@ -117,13 +117,23 @@ class _Pages:
         """The last page's number; of a list that tells no number, once its end was seen."""
         asked = self._asked
         if asked.cursor:
-            value = at_path(found, asked.cursor)
-            self._cursor = "" if value is None or value is False else as_text(value)
+            self._cursor = _cursor(asked, at_path(found, asked.cursor))
             return number if not self._cursor else number + 1
         if asked.pages:
             pages = at_path(found, asked.pages)
             return pages if isinstance(pages, int) and not isinstance(pages, bool) else None
         return number + 1 if listed else number
+
+
+def _cursor(asked: ListCall, value: Any) -> str:
+    """Of an address only the cursor in it is taken: which host is asked, the operator alone says."""
+    text = "" if value is None or value is False else as_text(value)
+    if not text.startswith(("https://", "http://")) or not asked.cursor_as:
+        return text
+    found = parse_qs(text.partition("#")[0].partition("?")[2]).get(asked.cursor_as)
+    if not found:
+        raise Permanent(f"the address of the list's next page has no parameter {asked.cursor_as}")
+    return found[0]
 
 
 def _latest(row: Any, path: str) -> float | None:

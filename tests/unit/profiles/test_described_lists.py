@@ -55,6 +55,18 @@ def rows(*ids: str, at: float = SINCE, **more: str) -> str:
     return f'{{"rows": [{told}]{"".join(f", {name!r}: {value}" for name, value in more.items())}}}'.replace("'", '"')
 
 
+def test_of_the_next_pages_address_only_the_cursor_is_taken() -> None:
+    next_ = '"http://169.254.169.254/x?n=9&after=a%20b&key=k"'
+    asked, ids = read(generic(**CURSOR), rows("1", next=next_), rows("2", next="null"))
+    assert (["/c?n=2", "/c?n=2&after=a+b"], ["1", "2"]) == (asked, ids)
+
+
+@pytest.mark.parametrize("address", ["https://api.example.test/v1/c", "https://[x", "http://h?after="])
+def test_an_address_of_the_next_page_without_a_cursor_does_not_end_the_list_quietly(address: str) -> None:
+    with pytest.raises((Permanent, Retryable), match="parameter after"):
+        read(generic(**CURSOR), rows("1", next=f'"{address}"'))
+
+
 def test_pages_are_read_until_one_is_empty() -> None:
     asked, ids = read(generic(**PAGED), rows("1", "2"), rows("3"), rows())
     assert ["/c?since=2025-10-09&page=1", "/c?since=2025-10-09&page=2", "/c?since=2025-10-09&page=3"] == asked
