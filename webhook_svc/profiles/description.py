@@ -1,6 +1,6 @@
 """What a sender can be described with: verification, handshake, events, login, download, list."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeVar
 
@@ -84,7 +84,8 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """What every request has but for the login; a request's own keys win."""
+    """What every request has but for the login and links; a request's own keys win. A link brings its own credential,
+    and the places where files lie refuse a second one."""
 
     headers: Mapping[str, str] = setting("headers; sent to configured hosts only", factory=dict)
     basic: str = setting("user:password, sent as Basic authentication to configured hosts only", "")
@@ -150,7 +151,7 @@ class Description:
 
     verify: VerifySettings = setting("how a callback proves that it is genuine")
     event: EventSettings = setting("where a callback says what")
-    api: Api = setting("what every request has but for the login", factory=Api)
+    api: Api = setting("what every request has but for the login and links", factory=Api)
     login: LoginCall | None = setting("the request that brings {token}", None)
     download: tuple[DownloadStep, ...] = setting("the requests that bring the documents, in order")
     list_: ListCall | None = setting("the request that lists what was completed", None)
@@ -158,7 +159,9 @@ class Description:
     challenge: Challenge | None = setting("a handshake before the first callback", None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "download", tuple(map(self.api.into, self.download)))
+        told = {*self.event.take, *(name for step in self.download for name in step.take)}
+        download = tuple(step if _is_told(step, told) else self.api.into(step) for step in self.download)
+        object.__setattr__(self, "download", download)
         object.__setattr__(self, "list_", self.list_ and self.api.into(self.list_))
 
     @property
@@ -205,6 +208,11 @@ class Description:
         event = self.event
         used = (event.document, event.type, event.round, *event.take.values())
         return [path for path in dict.fromkeys(used) if path and not self.verify.protects(path)]
+
+
+def _is_told(asked: Asked, names: Container[str]) -> bool:
+    """Is its address a link that the sender tells?"""
+    return asked.address.whole is not None and asked.address.whole.name in names
 
 
 def _check_names(own: set[str], token: set[str], taken: Mapping[str, str]) -> None:

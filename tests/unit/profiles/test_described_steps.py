@@ -112,6 +112,13 @@ def test_what_is_asked_for_each_element_belongs_to_that_element() -> None:
     assert ["a.pdf", "b.pdf"] == [step.name for step in seen if isinstance(step, Save)]
 
 
+def test_a_link_gets_no_credentials_but_its_own_also_on_a_configured_host() -> None:
+    api = {"headers": {"X-Api-Key": secret("key")}}
+    answers = [said(f'{{"url": "{BASE}/a?sig=1", "proof": "{BASE}/p"}}'), SAVED]
+    seen = flow(generic(BOTH, *SAVES, api=api), answers)
+    assert [{"X-Api-Key": secret("key")}, {}] == [request.auth for request in requests(seen)]
+
+
 BOTH = {"get": "{api_base}/c/{document}", "take": {"link": "/url", "proof": "/proof"}}
 SAVES = (
     {"get": "{link}", "save": "document"},
