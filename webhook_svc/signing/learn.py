@@ -4,8 +4,8 @@ First what is known by name, then a search: every text that could be a signature
 signed, with the secret read in every way; last, the secret itself. What is found was run as it will run in service.
 
 The bound: `MOST_HASHED` bytes of bodies over 100 KB and as many of all else, where one trial counts for at least 2 KB.
-So a body of 10 MB has some forty combinations of guess and key tried, a small one 200 000. Up to 1 MB a tenth of that
-is spent on each of the ways in which the line breaks of a body change.
+So a body of 10 MB has some forty combinations of guess and key tried, a small one 200 000. A twentieth of that is spent
+on each way in which the body may have been changed.
 """
 
 from collections import defaultdict
@@ -32,7 +32,8 @@ MOST_HASHED: Final = 400_000_000
 TOLERANCE: Final = 300
 """Seconds, where a callback says when it was signed: what most senders' own libraries allow."""
 
-_BODIES: Final = 5
+_LINE_BREAKS: Final = 5
+"""So many of the changes of a body are those of line breaks."""
 _LARGEST_CHANGED: Final = 1_000_000
 
 _LARGE: Final = 100_000
@@ -76,7 +77,7 @@ def learn(request: RawRequest, secret: str, public_urls: Sequence[str], now: flo
     signed, `now` is the time where the callback tells none. Never raises for bad input."""
     lesson = _lesson(request, secret, public_urls, now, MOST_HASHED)
     for words, changed in () if lesson.found else variants(request):
-        other = _lesson(changed, secret, public_urls, now, MOST_HASHED // 10)
+        other = _lesson(changed, secret, public_urls, now, MOST_HASHED // 20)
         if other.found:
             return replace(other, body=words)
         lesson = replace(lesson, trials=lesson.trials + other.trials)
@@ -84,8 +85,11 @@ def learn(request: RawRequest, secret: str, public_urls: Sequence[str], now: flo
 
 
 def variants(request: RawRequest) -> Iterator[tuple[str, RawRequest]]:
-    """(what is different, the callback) for the changes of line breaks that befall a body; none of a large body."""
-    for words, body in islice(bodies(request.body), 1, 1 + _BODIES) if len(request.body) <= _LARGEST_CHANGED else ():
+    """(what is different, the callback) for the changes that befall a body on its way into a file: of a small body all,
+    up to 1 MB those of line breaks, of a larger one none."""
+    size = len(request.body)
+    most = None if size <= _LARGE else 1 + _LINE_BREAKS
+    for words, body in islice(bodies(request.body), 1, most) if size <= _LARGEST_CHANGED else ():
         if (made := body()) is not None:
             yield words, replace(request, body=made)
 

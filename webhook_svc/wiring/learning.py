@@ -61,9 +61,10 @@ def learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: f
 
 
 def _learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:
+    providers = [(name, one) for name in PROVIDERS.names() for one in tried(name, secret, public_urls)]
     alike: tuple[str, ...] = ()
     for words, changed in (("", request), *variants(request)):
-        signs = recognised(changed, secret, public_urls, now)
+        signs = _recognised(providers, changed, now)
         alike = alike or tuple(signs)
         if names := tuple(name for name, understood in signs.items() if understood):
             return Taught(providers=names, notes=_body_note(words))
@@ -93,12 +94,11 @@ def _body_note(words: str) -> tuple[str, ...]:
 # --- providers ----------------------------------------------------------------------------------------------------
 
 
-def recognised(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> dict[str, bool]:
-    """The providers for which the callback is genuine, at a time that it says itself or now; and whether they make
-    sense of it, for many senders use the same header."""
+def _recognised(providers: Sequence[tuple[str, Provider]], request: RawRequest, now: float) -> dict[str, bool]:
+    """Those for which the callback is genuine, at a time that it says itself or now; and whether they make sense of it,
+    for many senders use the same header."""
     told = moments(request, now)
-    every = ((name, one) for name in PROVIDERS.names() for one in tried(name, secret, public_urls))
-    return {name: _understands(one, request) for name, one in every if _takes(one.scheme(), request, told)}
+    return {name: _understands(one, request) for name, one in providers if _takes(one.scheme(), request, told)}
 
 
 def tried(name: str, secret: str, public_urls: Sequence[str]) -> Iterator[Provider]:
