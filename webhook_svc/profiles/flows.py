@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ from .description import ListCall, LoginCall
 from .steps import fits
 
 _SHORTEST = 60.0
+_ERROR = re.compile(r"[a-z_]{3,40}")
+_PASSING = ("server_error", "slow_down", "temporarily_unavailable")
 
 
 def log_in(
@@ -42,7 +45,7 @@ def log_in(
     found = answer.json()
     text = at_path(found, asked.token)
     if not isinstance(text, str) or not text.isascii() or not text.isprintable() or not text.strip():
-        raise Retryable(f"the sender's login brought no token at {asked.token}")
+        raise _tokenless(found, asked)
     lasts = at_path(found, asked.lasts) if asked.lasts else None
     if isinstance(lasts, int | float) and not isinstance(lasts, bool) and 0 < lasts < inf:
         return Token(text=text, lasts=max(lasts * 0.9, _SHORTEST))
@@ -61,6 +64,14 @@ def _digested(secret: str, now: float, nonce: bytes) -> dict[str, str]:
         "created": created,
         "digest": base64.b64encode(digest).decode(),
     }
+
+
+def _tokenless(found: Any, asked: LoginCall) -> Permanent | Retryable:
+    """Some senders refuse with status 200 and a word of RFC 6749, 5.2."""
+    word = at_path(found, "/error")
+    if isinstance(word, str) and _ERROR.fullmatch(word) and word not in _PASSING:
+        return Permanent(f"the sender's login says {word}")
+    return Retryable(f"the sender's login brought no token at {asked.token}")
 
 
 def completed(asked: ListCall, since: float, source: str, values: Mapping[str, str]) -> Flow[None]:

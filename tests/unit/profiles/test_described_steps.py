@@ -272,6 +272,9 @@ def test_a_token_is_asked_for_once_and_renewed_where_it_is_refused() -> None:
         (said('{"access_token": 7}'), Retryable),
         (said('{"access_token": "a\\r\\nb"}'), Retryable),
         (said("<html>"), Retryable),
+        (said('{"error": "invalid_code"}'), Permanent),
+        (said('{"error": "temporarily_unavailable"}'), Retryable),
+        (said('{"error": "a\\r\\nb"}'), Retryable),
     ],
 )
 def test_a_login_that_fails_has_its_fate(answer: Answer, fate: type[WebhookError]) -> None:
