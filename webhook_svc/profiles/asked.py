@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from ..core.errors import Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from ..core.flow import Fates, failure
 from ..core.outgoing import Answer, Request
-from ..core.settings import host_of, setting
+from ..core.settings import Expanded, host_of, setting
 from ..core.template import Field, Template, header_text, url_segment
 
 TOKEN: Final = "token"  # noqa: S105  a name, no secret
@@ -28,7 +28,7 @@ NUMBER: Final = "number"
 
 _HOST = re.compile(r"https?://[^/{}?#\s@]+(?=/|\Z)")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_LINK_IS_STALE = (403, 404, 410)
+_LINK_IS_STALE = (401, 403, 404, 410)
 _FATES: Fates = {
     401: (Permanent, "the credentials are not accepted"),
     404: (Unlikely, "there is no such document, or not for these credentials"),
@@ -60,8 +60,8 @@ class Asked:
         for text in (*self.texts(), *self.more_texts()):
             Template.parse(text)
         for name, text in self.headers.items():
-            if not _HEADER.fullmatch(name) or header_text(text) != text or not text.isascii():
-                raise ValueError(f"the header {name[:40]!r} as a name and ASCII text in one line")
+            check_header(name, text)
+        _check_json(self.json)
 
     @property
     def address(self) -> Template:
@@ -70,8 +70,11 @@ class Asked:
     @property
     def names(self) -> frozenset[str]:
         """The names that its templates use."""
-        texts = (*self.texts(), *self.more_texts())
-        return frozenset(field.name for text in texts for field in Template.parse(text).fields)
+        return frozenset(field.name for field in self.fields())
+
+    def fields(self) -> Iterator[Field]:
+        for text in (*self.texts(), *self.more_texts()):
+            yield from Template.parse(text).fields
 
     def texts(self) -> Iterator[str]:
         yield from (self.get, self.post, self.basic)
@@ -86,6 +89,29 @@ class Asked:
         yield from (*texts_in(self.json), *self.form.values())
 
 
+def check_header(name: str, text: str) -> None:
+    """ValueError where it would break out of its line, or nobody could send it."""
+    if not _HEADER.fullmatch(name) or header_text(text) != text or not text.isascii():
+        raise ValueError(f"the header {name[:40]!r} as a name and ASCII text in one line")
+
+
+def check_path(path: str, *, header: bool = False) -> None:
+    """ValueError for what is no path into JSON: `/a/b` or `a.b`; with `header` also `header:NAME`."""
+    bare = path.removeprefix("header:") if header else path
+    if ":" in bare.partition("/")[0] or path != path.strip():
+        places = "/a/b, a.b or header:NAME" if header else "/a/b or a.b"
+        raise ValueError(f"a path such as {places} in the place of {path[:40]!r}")
+
+
+def _check_json(value: Any) -> None:
+    """TOML has dates and times, JSON has not."""
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            _check_json(inner)
+    elif not isinstance(value, str | int | float | bool | None):
+        raise ValueError("text in quotes in json: it knows no dates")
+
+
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
@@ -96,7 +122,11 @@ def check_asked(asked: Asked, own: Container[str], known: Container[str], what: 
         names = ", ".join(sorted(known)) if isinstance(known, set | frozenset) else ""
         raise ValueError(f"{what} without {{{strange[0]}}}" + (f" (known: {names})" if names else ""))
     _check_address(asked.address, own, what)
+    if odd := [field for field in asked.fields() if field.detail not in ("", NUMBER) and field.name != "since"]:
+        raise ValueError(f"{what} without {odd[0]}: after the colon stands nothing, or `number` in json")
     sent = {field.name for text in asked.sent() for field in Template.parse(text).fields}
+    if is_link(asked, own) and any(isinstance(text, Expanded) for text in asked.sent()):
+        raise ValueError(f"{what} without a value of the environment in its json: a link may lead to any host")
     if is_link(asked, own) and (told := sorted(name for name in sent if name in own or name == TOKEN)):
         raise ValueError(f"{what} without {{{told[0]}}} in its json: a link may lead to any host")
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final, Literal, TypeVar
 
 from ..core.flow import EventTypes
 from ..core.settings import setting
 from ..signing.reading import Place
 from ..signing.verify import VerifySettings
-from .asked import TOKEN, Asked, check_asked
+from .asked import TOKEN, Asked, check_asked, check_header, check_path
 from .steps import OF_THE_DOCUMENT, DownloadStep, check_steps
 
 T = TypeVar("T", bound=Asked)
@@ -40,6 +41,10 @@ class EventSettings(EventTypes):
         EventTypes.__post_init__(self)
         if not self.document:
             raise ValueError("a path in `document`")
+        for path in (self.document, self.at, self.round, self.name, self.completed, *self.take.values()):
+            check_path(path, header=True)
+        for path in (self.each, *self.id.split(" + "), self.type.replace("/*", "")):
+            check_path(path, header=path is not self.each)
         if not all(self.hide):
             raise ValueError("paths of values in `hide`")
         if not self.type and (self.ready or self.changed or self.terminal):
@@ -58,6 +63,9 @@ class Acknowledge:
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 299:
             raise ValueError("a `status` from 200 to 299")
+        if self.body and self.status in (204, 205):
+            raise ValueError("another `status`: an answer with 204 or 205 has no body")
+        check_header("Content-Type", self.content_type)
         if self.echo and Place.parse(f"header:{self.echo}").names is not None:
             raise ValueError("the name of one header in `echo`")
 
@@ -78,6 +86,10 @@ class Challenge:
             Place.parse(self.echo)
         if not self.echo and (self.key or self.header):
             raise ValueError("a place in `echo`: key and header say how its value is answered")
+        if self.header:
+            check_header(self.header, "")
+        if self.method == "GET" and self.when:
+            raise ValueError("`when` with POST only: a GET has no body")
         if self.method == "POST" and not self.when and not self.echo.startswith("query:"):
             raise ValueError("values under `when`: a POST may be a callback as well")
 
@@ -93,10 +105,11 @@ class Api:
 
     def into(self, asked: T) -> T:
         """The request with it."""
+        own = {name.lower() for name in asked.headers}
         return replace(
             asked,
-            headers={**self.headers, **asked.headers},
-            basic=asked.basic or self.basic,
+            headers={**{name: text for name, text in self.headers.items() if name.lower() not in own}, **asked.headers},
+            basic=asked.basic or ("" if "authorization" in own else self.basic),
             secret_query={**self.secret_query, **asked.secret_query},
         )
 
@@ -122,6 +135,7 @@ class ListCall(Asked):
     document: str = setting("path of the document's id in a row", "/id")
     round: str = setting("path of what tells the signings of one document apart", "")
     name: str = setting("path of the title in a row", "")
+    take: Mapping[str, str] = setting("names for values of a row, as under event.take", factory=dict)
     completed: str = setting("path of the time of completion in a row; of several ('/signers/*/at') the latest", "")
     only: Mapping[str, Any] = setting("values that a row has; the others are left out", factory=dict)
     newest_first: bool = setting("the list is sorted by the time of completion, the newest first", False)
@@ -139,10 +153,14 @@ class ListCall(Asked):
             raise ValueError("cursor and cursor_as together, or cursor and a template with {cursor}")
         if self.newest_first and not self.completed:
             raise ValueError("a path in `completed`, by which the list is sorted")
+        if not self.completed and "since" not in self.names:
+            raise ValueError("a path in `completed`, or {since} in the request: all that ever was would be fetched")
         if not (self.cursor or {"page", "offset"} & self.names):
             raise ValueError("{page}, {offset} or a cursor: without one the list has no second page")
-        if self.every < 60 or self.size < 1 or self.first < 0 or self.start < 0:
+        if not 60 <= self.every < inf or self.size < 1 or self.first < 0 or self.start < 0:
             raise ValueError("every from 60, size from 1, first and start from 0")
+        for path in (self.document, self.round, self.name, self.total, self.pages, self.cursor, *self.take.values()):
+            check_path(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +201,9 @@ class Description:
             self._check_login(self.login, own)
         if self.list_:
             check_asked(self.list_, own, {*own, *token, *OF_THE_LIST}, "list")
+            _check_list(self.list_, self.event, {name for step in self.download for name in step.names})
+        if self.login and TOKEN not in {name for one in (*self.download, self.list_) if one for name in one.names}:
+            raise ValueError("a request that uses {token}, or no login")
         self._check_links()
 
     def _check_login(self, login: LoginCall, own: set[str]) -> None:
@@ -192,13 +213,16 @@ class Description:
 
     def _check_links(self) -> None:
         """A callback whose words are not signed must not choose where the document comes from."""
-        told = {*OF_THE_DOCUMENT, *self.event.take}
+        event = self.event
+        told = {"document": event.document, "round": event.round, "name": event.name, "source": "", **event.take}
+        unsigned = self.verify.alg in ("none", "equal")
+        why = f"`alg = {self.verify.alg}` signs nothing" if unsigned else "the signature does not cover it"
         for number, step in enumerate(self.download, 1):
             link = step.address.whole
-            if self.verify.alg in ("none", "equal") and link and link.name in told:
+            if link and link.name in told and (unsigned or not self.verify.protects(told[link.name])):
                 raise ValueError(
                     f"download step {number} with another address than {link}, which the callback says: "
-                    f"`alg = {self.verify.alg}` signs nothing, so the sender must be asked for it"
+                    f"{why}, so the sender must be asked for it"
                 )
 
     def uncovered(self) -> list[str]:
@@ -215,8 +239,18 @@ def _is_told(asked: Asked, names: Container[str]) -> bool:
     return asked.address.whole is not None and asked.address.whole.name in names
 
 
+def _check_list(listed: ListCall, event: EventSettings, used: set[str]) -> None:
+    """What the list finds must be the same signing, and be fetched in the same way, as what a callback tells."""
+    if bool(listed.round) != bool(event.round):
+        raise ValueError("a path in list.round as in event.round: a signing would be fetched once for each of the two")
+    if lacking := sorted(set(event.take) & used - set(listed.take)):
+        raise ValueError(f"{lacking[0]!r} under list.take as under event.take: a download step uses it")
+    if strange := sorted(set(listed.take) - set(event.take)):
+        raise ValueError(f"no {strange[0]!r} under list.take: event.take does not have it")
+
+
 def _check_names(own: set[str], token: set[str], taken: Mapping[str, str]) -> None:
-    if twice := sorted({*own, *token, *OF_THE_DOCUMENT} & set(taken)):
+    if twice := sorted({*own, *token, *OF_THE_DOCUMENT, *OF_THE_LIST} & set(taken)):
         raise ValueError(f"another name for {twice[0]!r} under event.take: it has a value already")
     if twice := sorted(own & {*OF_THE_DOCUMENT, *token, *OF_THE_LIST}):
         raise ValueError(f"another name for {twice[0]!r} under values: it is taken")

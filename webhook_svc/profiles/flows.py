@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from math import inf
@@ -90,12 +90,15 @@ class _Pages:
         self._known = known
         self._values = values
         self._since = since
+        self._filtered = "since" in asked.names
         self._cursor = ""
+        self._seen = 0
 
     def page(self, number: int) -> Flow[Page]:
         asked, index = self._asked, number - 1
         cursor = self._cursor if number > 1 else str(asked.start) if "cursor" in asked.names else ""
-        places = {"page": str(asked.first + index), "offset": str(asked.start + index * asked.size), "cursor": cursor}
+        self._seen = self._seen if index else 0
+        places = {"page": str(asked.first + index), "offset": str(asked.start + self._seen), "cursor": cursor}
         query = urlencode({asked.cursor_as: cursor}) if cursor and asked.cursor_as else ""
         answer = yield Call(request=request_of(asked, {**self._known, **places}, self._values, query))
         if not answer.ok:
@@ -104,22 +107,33 @@ class _Pages:
         listed = found if asked.rows == "/" else at_path(found, asked.rows)
         if not isinstance(listed, list):
             raise Retryable(f"the list's answer has no list at {asked.rows}")
+        self._seen += len(listed)
         rows = [row for row in self._rows(listed) if self._is_new(row)]
         return Page(rows=rows, total=self._counted(found, asked.total), pages=self._pages(found, number, listed))
 
-    def _rows(self, listed: list[Any]) -> Iterator[Listed]:
+    def _rows(self, listed: list[Any]) -> list[Listed]:
+        """Permanent where rows are there and none has an id: then the path is wrong."""
         asked = self._asked
-        for row in listed:
-            if all(fits(at_path(row, path), wanted) for path, wanted in asked.only.items()):
-                at = _latest(row, asked.completed)
-                text = partial(_text, row)
-                ref = DocumentRef(id=text(asked.document), round=text(asked.round), name=text(asked.name), completed=at)
-                if ref.id:
-                    yield Listed(ref=ref, completed=at)
+        fitting = [row for row in listed if all(fits(at_path(row, path), one) for path, one in asked.only.items())]
+        found = [row for row in map(self._row, fitting) if row.ref.id]
+        if fitting and not found:
+            raise Permanent(f"no row of the list has an id at {asked.document}")
+        if found and not self._filtered and not any(row.completed for row in found):
+            raise Permanent(f"no row of the list has a time at {asked.completed}")
+        return found
+
+    def _row(self, row: Any) -> Listed:
+        asked, text = self._asked, partial(_text, row)
+        at, hints = _latest(row, asked.completed), {name: text(path) for name, path in asked.take.items()}
+        document, round_, name = text(asked.document), text(asked.round), text(asked.name)
+        return Listed(ref=DocumentRef(id=document, round=round_, name=name, completed=at, hints=hints), completed=at)
 
     def _is_new(self, row: Listed) -> bool:
-        """Of a list in another order the old ones are left out here; a sorted one ends at the first of them."""
-        return self._asked.newest_first or row.completed is None or row.completed >= self._since
+        """Of a list in another order the old ones are left out here; a sorted one ends at the first of them. One that
+        tells no time may be years old, unless the sender was asked for new ones alone."""
+        if row.completed is None:
+            return self._filtered
+        return self._asked.newest_first or row.completed >= self._since
 
     def _counted(self, found: Any, path: str) -> Any:
         return at_path(found, path) if path else None
@@ -128,11 +142,12 @@ class _Pages:
         """The last page's number; of a list that tells no number, once its end was seen."""
         asked = self._asked
         if asked.cursor:
+            before = self._cursor if number > 1 else ""
             self._cursor = _cursor(asked, at_path(found, asked.cursor))
-            return number if not self._cursor else number + 1
-        if asked.pages:
-            pages = at_path(found, asked.pages)
-            return pages if isinstance(pages, int) and not isinstance(pages, bool) else None
+            return number if self._cursor in ("", before) else number + 1
+        pages = _text(found, asked.pages)
+        if pages.isascii() and pages.isdigit() and len(pages) < 10:
+            return int(pages)
         return number + 1 if listed else number
 
 

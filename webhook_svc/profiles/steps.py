@@ -4,7 +4,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..core.errors import NotReady, Permanent, WebhookError
+from ..core.errors import Ignored, NotReady, Permanent, WebhookError
 from ..core.flow import forgiving, token
 from ..core.links import pdf_name
 from ..core.outgoing import Answer, Call, Lacking, Save
@@ -101,13 +101,13 @@ def run(steps: Sequence[DownloadStep], ref: DocumentRef, source: str, values: Ma
 
 
 def _serves(steps: Sequence[DownloadStep], number: int) -> list[str]:
-    """The parts that need this step: its own, or those that use what it takes; all where it only expects something."""
+    """The parts that need this step: its own, or those that use what it takes; all where nobody uses anything."""
     step = steps[number]
     if step.save:
         return [step.save]
-    if not step.take:
-        return [one.save for one in steps if one.save]
     parts = _users(steps, number, set(step.take))
+    if not parts:
+        return [one.save for one in steps if one.save]
     return [DOCUMENT, *parts] if step.expect or step.ended else parts
 
 
@@ -201,7 +201,7 @@ class _Run:
         found = answer.json()
         for path, wanted in step.ended.items():
             if fits(at_path(found, path), wanted):
-                raise Permanent(f"the signing ended without a document, says {path} of the answer")
+                raise Ignored(f"the signing ended without a document, says {path} of the answer")
         for path, wanted in step.expect.items():
             if not fits(at_path(found, path), wanted):
                 raise NotReady(f"the answer does not have the expected value at {path} yet", after=step.wait)

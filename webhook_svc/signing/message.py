@@ -71,9 +71,9 @@ class Message:
 
     def covers(self, path: str) -> bool:
         """Whether another value there would break the signature. `path` is `/a/b`, `a.b` or `header:NAME`."""
-        if self.uses("body"):
-            return True
         header = path.startswith("header:")
+        if self.uses("body") and not header:
+            return True
         if self.uses("base"):
             return f'"{path.removeprefix("header:").lower() if header else "content-digest"}"' in self.components
         wanted = _steps(path.removeprefix("header:"), header)

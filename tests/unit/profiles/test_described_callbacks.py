@@ -117,6 +117,11 @@ def test_an_acknowledgement_echoes_a_header(sent: str, echoed: tuple[tuple[str, 
     [
         ({"challenge": {"key": "x"}}, "a place in `echo`"),
         ({"challenge": {"method": "POST"}}, "may be a callback"),
+        ({"challenge": {"method": "GET", "when": {"/a": "b"}}}, "a GET has no body"),
+        ({"challenge": {"echo": "query:a", "header": "X-A: b\r\nX-Evil"}}, "the header 'X-A: b"),
+        ({"acknowledge": {"content_type": "text/plain\r\nX-Evil: 1"}}, "a line break or NUL"),
+        ({"acknowledge": {"status": 204, "body": "x"}}, "has no body"),
+        ({"event": {**TABLE["event"], "document": "json:/id"}}, "a path such as"),
         ({"acknowledge": {"echo": "X-.*"}}, "the name of one header"),
     ],
 )

@@ -23,7 +23,8 @@ TABLE: Mapping[str, Any] = {
     "download": [{"get": "{api_base}/c/{document}", "save": "document"}],
 }
 PAGED = {"get": "{api_base}/c?since={since:%Y-%m-%d}&page={page}", "rows": "/rows", "completed": "/at"}
-CURSOR = {"get": "{api_base}/c?n=2", "rows": "/rows", "cursor": "/next", "cursor_as": "after"}
+ROWS = {"rows": "/rows", "completed": "/at"}
+CURSOR = {"get": "{api_base}/c?n=2", "rows": "/rows", "completed": "/at", "cursor": "/next", "cursor_as": "after"}
 
 
 def generic(**listed: Any) -> Generic:
@@ -78,6 +79,46 @@ def test_a_list_may_be_asked_in_unix_seconds() -> None:
     assert ["/c?after=1760000000"] == read(generic(**listed), rows("1"))[0]
 
 
+def test_a_number_of_pages_may_be_text() -> None:
+    first = '{"rows": [{"id": "1", "at": 1}], "pages": "2"}'
+    assert ["2"] == read(generic(**PAGED, pages="/pages"), first, rows("2", pages='"2"'))[1]
+
+
+def test_a_cursor_that_repeats_itself_is_the_end() -> None:
+    asked, ids = read(generic(**CURSOR), rows("1", next='"a"'), rows("2", next='"a"'))
+    assert (2, ["1", "2"]) == (len(asked), ids)
+
+
+def test_rows_without_an_id_are_told_as_a_wrong_path() -> None:
+    with pytest.raises(Permanent, match="no row of the list has an id at /nr"):
+        read(generic(**PAGED, document="/nr"), rows("1"))
+
+
+def test_rows_without_a_time_are_told_as_a_wrong_path_unless_the_sender_filters_them() -> None:
+    undated = '{"rows": [{"id": "1"}]}'
+    with pytest.raises(Permanent, match="no row of the list has a time at /at"):
+        read(generic(**CURSOR), undated)
+    assert ["1"] == read(generic(**PAGED), undated, rows())[1]
+
+
+def test_of_a_list_that_nobody_filters_a_row_without_a_time_is_left_out() -> None:
+    mixed = '{"rows": [{"id": "1"}, {"id": "2", "at": 1760000000}]}'
+    assert ["2"] == read(generic(**CURSOR), mixed)[1]
+
+
+def test_a_row_brings_what_download_steps_use() -> None:
+    problems: list[Problem] = []
+    table = {**TABLE, "event": {"document": "/id", "take": {"account": "/account"}}}
+    table["download"] = [{"get": "{api_base}/{account}/{document}", "save": "document"}]
+    table["list"] = {**PAGED, "take": {"account": "/owner/id"}}
+    provider = Generic("x", build(GenericSettings, table, "sources.x", problems))
+    flow = provider.completed_since(SINCE)
+    next(flow)
+    listed = flow.send(Answer(status=200, body=b'{"rows": [{"id": "1", "at": 1760000000, "owner": {"id": 7}}]}'))
+    assert isinstance(listed, Listed)
+    assert {"account": "7"} == listed.ref.hints
+
+
 def test_the_number_of_pages_saves_the_last_question() -> None:
     asked, ids = read(generic(**PAGED, pages="/pages", first=0), rows("1", pages="2"), rows("2", pages="2"))
     assert ["page=0", "page=1"] == [one.rpartition("&")[2] for one in asked]
@@ -86,11 +127,17 @@ def test_the_number_of_pages_saves_the_last_question() -> None:
 
 def test_offsets_count_in_rows() -> None:
     listed = {**PAGED, "get": "{api_base}/c?from={offset}", "size": 20}
-    assert ["/c?from=0", "/c?from=20"] == read(generic(**listed), rows("1"), rows())[0]
+    assert ["/c?from=0", "/c?from=2", "/c?from=3"] == read(generic(**listed), rows("1", "2"), rows("3"), rows())[0]
 
 
 def test_offsets_may_begin_at_one_and_stand_in_json_as_numbers() -> None:
-    listed = {"post": "{api_base}/c", "json": {"from": "{offset:number}"}, "rows": "/rows", "start": 1, "size": 20}
+    listed = {
+        "post": "{api_base}/c",
+        "json": {"from": "{offset:number}"},
+        "rows": "/rows",
+        "completed": "/at",
+        "start": 1,
+    }
     flow = generic(**listed).completed_since(SINCE)
     first = next(flow)
     listed_one = flow.send(Answer(status=200, body=rows("1").encode()))
@@ -98,10 +145,10 @@ def test_offsets_may_begin_at_one_and_stand_in_json_as_numbers() -> None:
     assert isinstance(first, Call)
     assert isinstance(listed_one, Listed)
     assert isinstance(second, Call)
-    assert ({"from": 1}, {"from": 21}) == (first.request.json, second.request.json)
+    assert ({"from": 1}, {"from": 2}) == (first.request.json, second.request.json)
 
 
-@pytest.mark.parametrize(("times", "ids"), [([OLD, int(SINCE)], ["1"]), ([OLD], []), ([], ["1"]), ([None, OLD], [])])
+@pytest.mark.parametrize(("times", "ids"), [([OLD, int(SINCE)], ["1"]), ([OLD], []), ([None, OLD], [])])
 def test_of_several_times_the_latest_is_that_of_completion(times: list[int | None], ids: list[str]) -> None:
     row = json.dumps({"rows": [{"id": "1", "signers": [{"at": at} for at in times]}]})
     assert ids == read(generic(**{**PAGED, "completed": "/signers/*/at"}), row, rows())[1]
@@ -114,7 +161,13 @@ def test_a_cursor_leads_from_page_to_page() -> None:
 
 
 def test_a_cursor_may_stand_in_json_and_begin_with_a_number() -> None:
-    listed = {"post": "{api_base}/c", "json": {"from": "{cursor:number}"}, "rows": "/rows", "cursor": "/next"}
+    listed = {
+        "post": "{api_base}/c",
+        "json": {"from": "{cursor:number}"},
+        "rows": "/rows",
+        "completed": "/at",
+        "cursor": "/next",
+    }
     flow = generic(**listed).completed_since(SINCE)
     first = next(flow)
     flow.send(Answer(status=200, body=rows("1", next="50").encode()))
@@ -161,11 +214,16 @@ def test_an_answer_that_is_no_list_is_asked_for_again_later(answer: str) -> None
 @pytest.mark.parametrize(
     ("listed", "expected"),
     [
-        ({"get": "{api_base}/c", "rows": "/"}, "no second page"),
+        ({"get": "{api_base}/c", "rows": "/", "completed": "/at"}, "no second page"),
         ({**CURSOR, "cursor_as": ""}, "cursor and cursor_as"),
         ({**PAGED, "completed": "", "newest_first": True}, "by which the list is sorted"),
         ({**PAGED, "every": 1}, "every from 60"),
         ({**PAGED, "get": "{api_base}/c?page={page}&x={document}"}, "{document}"),
+        ({"get": "{api_base}/c?page={page}", "rows": "/rows"}, "all that ever was would be fetched"),
+        ({**PAGED, "round": "/round"}, "list.round as in event.round"),
+        ({**PAGED, "take": {"x": "/x"}}, "event.take does not have it"),
+        ({**PAGED, "document": "json:/id"}, "a path such as /a/b"),
+        ({**PAGED, "every": float("inf")}, "every from 60"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_refused_with_a_sentence(listed: Mapping[str, Any], expected: str) -> None:

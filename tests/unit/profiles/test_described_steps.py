@@ -1,6 +1,7 @@
 """Download steps that walk lists, log in, hide credentials, and forgive what only a certificate needs."""
 
 import base64
+import datetime
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -8,10 +9,10 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.guard import secret
-from webhook_svc.core.errors import NotReady, Permanent, Problem, RenewToken, Retryable, WebhookError
+from webhook_svc.core.errors import Ignored, NotReady, Permanent, Problem, RenewToken, Retryable, WebhookError
 from webhook_svc.core.outgoing import Answer, Call, Lacking, Login, Request, Save
 from webhook_svc.core.ports import Step
-from webhook_svc.core.settings import build
+from webhook_svc.core.settings import Expanded, build
 from webhook_svc.core.types import DocumentRef
 from webhook_svc.profiles.description import LoginCall
 from webhook_svc.profiles.flows import log_in
@@ -182,7 +183,7 @@ def test_one_of_several_expected_values_will_do(state: str) -> None:
 
 
 def test_a_signing_that_ended_is_not_waited_for() -> None:
-    with pytest.raises(Permanent, match="ended without a document, says /state"):
+    with pytest.raises(Ignored, match="ended without a document, says /state"):
         flow(generic(STATE, PLAIN), [said('{"state": "declined"}')])
 
 
@@ -249,6 +250,7 @@ def test_a_form_is_sent_as_one() -> None:
     assert "application/x-www-form-urlencoded" == request.headers["Content-Type"]
 
 
+WITH_TOKEN = {**PLAIN, "headers": {"Authorization": "Bearer {token}"}}
 LOGIN = {"post": "{api_base}/token", "form": {"key": "{api_key}"}}
 
 
@@ -278,7 +280,7 @@ def test_a_token_is_asked_for_once_and_renewed_where_it_is_refused() -> None:
     ],
 )
 def test_a_login_that_fails_has_its_fate(answer: Answer, fate: type[WebhookError]) -> None:
-    login = generic(PLAIN, login=LOGIN).login()
+    login = generic(WITH_TOKEN, login=LOGIN).login()
     next(login)
     with pytest.raises(fate) as raised:
         login.send(answer)
@@ -299,7 +301,7 @@ def test_a_login_may_prove_its_secret_by_a_digest_that_is_new_each_time() -> Non
 
 @pytest.mark.parametrize(("lasts", "kept"), [("3600", 3240.0), ("30", 60.0), ("true", None), ("null", None)])
 def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None) -> None:
-    login = generic(PLAIN, login=LOGIN).login()
+    login = generic(WITH_TOKEN, login=LOGIN).login()
     next(login)
     with pytest.raises(StopIteration) as end:
         login.send(said(f'{{"access_token": "t", "expires_in": {lasts}}}'))
@@ -318,6 +320,11 @@ def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None
         ([{**STATE, "only": {"/a": 1}}, PLAIN], {}, "each with take, and only with each"),
         ([{**PLAIN, "form": {"a": "b"}}], {}, "post only"),
         ([PLAIN], {"login": {"post": "{document}/x"}}, "{document}"),
+        ([PLAIN], {"login": LOGIN}, "a request that uses {token}, or no login"),
+        ([{**PLAIN, "name": "{document:upper}"}], {}, "after the colon stands nothing"),
+        ([{"post": "{api_base}/x", "json": {"day": datetime.date(2026, 1, 1)}, "save": "document"}], {}, "no dates"),
+        ([CERTIFICATE_LINK, {"post": "{link}", "json": {"k": Expanded("x")}, "save": "document"}], {}, "environment"),
+        ([PLAIN], {"event": {**TABLE["event"], "take": {"since": "/s"}}}, "another name for 'since'"),
         ([PLAIN], {"login": {**LOGIN, "wsse": "another"}}, "a configured value in login.wsse"),
         ([PLAIN], {"login": {**LOGIN, "form": {"nonce": "{nonce}"}}}, "{nonce}"),
         ([PLAIN], {"values": {**TABLE["values"], "token": "x"}, "login": LOGIN}, "another name for 'token'"),

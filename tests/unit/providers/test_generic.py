@@ -247,6 +247,14 @@ def test_a_callback_that_is_not_signed_does_not_choose_the_address(verify: dict[
     assert [] == problems_of(event=event, download=download)
 
 
+@pytest.mark.parametrize(("message", "link"), [("{json:/id}", "/url"), ("{body}", "header:X-Link")])
+def test_a_link_that_the_signature_does_not_cover_is_never_the_address(message: str, link: str) -> None:
+    event = {**TABLE["event"], "take": {"link": link}}
+    verify = {**TABLE["verify"], "message": message}
+    [problem] = problems_of(verify=verify, event=event, download=[{"get": "{link}", "save": "document"}])
+    assert "the signature does not cover it" in problem.expected
+
+
 def test_the_acknowledgement_is_as_written() -> None:
     reply = generic(acknowledge={"status": 202, "body": "[accepted]"}).acknowledge(RawRequest())
     assert (202, b"[accepted]") == (reply.status, reply.body)
@@ -294,7 +302,7 @@ def test_the_guide_lists_every_preset() -> None:
 @pytest.mark.parametrize(
     ("message", "uncovered"),
     [
-        ("{ts}.{body}", []),
+        ("{ts}.{body}", ["header:X-Round"]),
         ("{json:/id}{json:type}", ["header:X-Round", "/meta/url"]),
         ("{type}|{json:meta.url}|{header:x-round}", ["/id"]),
         ("{piece}{ts}", ["/id", "/type", "header:X-Round", "/meta/url"]),
