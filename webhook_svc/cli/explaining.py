@@ -22,8 +22,9 @@ def told(explanations: Sequence[Explanation]) -> Iterator[str]:
 
 
 def _sentences(one: Explanation) -> Iterator[str]:
-    for place in one.places:
-        yield f"looked at {place.place} for {place.role}: {_place(place)}"
+    for name in dict.fromkeys(place.place for place in one.places):
+        found = [place for place in one.places if place.place == name]
+        yield f"looked at {name} for {' and '.join(place.role for place in found)}: {_place(found[0])}"
     if one.candidates:
         yield _candidates(one.candidates)
     elif any(place.values for place in one.places[:1]):

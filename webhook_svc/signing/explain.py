@@ -22,7 +22,7 @@ from .verify import MOST_CANDIDATES, Verifier, VerifySettings
 _LONGEST_NAME: Final = 100
 _MOST_ALIKE: Final = 5
 _TELLING: Final = ("sign", "hmac", "hash", "digest", "token", "secret", "authorization")
-"""What names hold that prove something."""
+"""Words in the names of places where a signature stands."""
 
 
 def explained(
@@ -97,21 +97,21 @@ def _mark(secret: Secret) -> str:
 
 
 def _places(settings: VerifySettings, reading: Reading) -> Iterator[LookedAt]:
-    yield _looked_at(reading, settings.signature, "the signature")
+    yield _looked_at(reading, settings.signature, "the signature", _TELLING)
     if settings.message == "{base}":
         yield _looked_at(reading, f"header:{INPUT}", "what is signed")
     message = settings.template()
     for field in dict.fromkeys(message.template.fields):
         if field.detail:
-            yield _looked_at(reading, f"{field.name}:{field.detail}", f"{field}, which is signed")
+            yield _looked_at(reading, f"{field.name}:{field.detail}", str(field))
         elif field.name in settings.vars:
-            yield _looked_at(reading, settings.vars[field.name].partition(" ~ ")[0], f"{field}, which is signed")
+            yield _looked_at(reading, settings.vars[field.name].partition(" ~ ")[0].strip(), str(field))
 
 
-def _looked_at(reading: Reading, text: str, role: str) -> LookedAt:
-    place = Place.parse(text.strip())
+def _looked_at(reading: Reading, text: str, role: str, telling: Sequence[str] = ()) -> LookedAt:
+    place = Place.parse(text)
     found = _values(place, reading)
-    alike = () if found else tuple(_alike(place, reading))
+    alike = () if found else tuple(_alike(place, reading, telling))
     return LookedAt(place=text, role=role, values=len(found), longest=max(map(len, found), default=0), alike=alike)
 
 
@@ -129,12 +129,12 @@ def _values(place: Place, reading: Reading) -> list[str]:
     return [] if value is None else [value]
 
 
-def _alike(place: Place, reading: Reading) -> Iterator[str]:
-    """Names that are there, as `header:x-name`: first those that are spelt alike, then those that tell of a proof."""
+def _alike(place: Place, reading: Reading, telling: Sequence[str]) -> Iterator[str]:
+    """Names that are there, as `header:x-name`: first those that are spelt alike, then those with a telling word."""
     wanted, names = _names(place, reading)
     close = get_close_matches(wanted, names, n=_MOST_ALIKE, cutoff=0.75)
-    telling = [name for name in names if any(word in name.lower() for word in _TELLING)]
-    for name in list(dict.fromkeys([*close, *telling]))[:_MOST_ALIKE]:
+    others = [name for name in names if any(word in name.lower() for word in telling)]
+    for name in list(dict.fromkeys([*close, *others]))[:_MOST_ALIKE]:
         yield f"{place.kind}:{name}"
 
 

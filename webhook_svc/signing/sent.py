@@ -39,7 +39,7 @@ def _ways(secret: str, raw: bytes) -> Iterator[tuple[int, str]]:
         yield 3, "the configured secret has quotes around it"
     if (word := _WORD.fullmatch(raw.strip())) and word[2].strip() == bare:
         yield 4, f"the word {word[1].decode()} stands before it: a pattern can leave it out"
-    if bare in _basic(raw):
+    if bare in ((pair := basic_pair(raw)), pair.partition(b":")[2]):
         yield 5, "it is sent as a name and password (Basic): what is compared is the whole text"
     if unquote_to_bytes(raw) == wanted:
         yield 6, "it is percent-encoded"
@@ -47,10 +47,10 @@ def _ways(secret: str, raw: bytes) -> Iterator[tuple[int, str]]:
         yield 7, "capital and small letters differ"
 
 
-def _basic(raw: bytes) -> tuple[bytes, ...]:
-    """`name:password` and the password of basic credentials."""
+def basic_pair(raw: bytes) -> bytes:
+    """`user:password` of basic credentials (RFC 7617), with or without the word; b"" where it is none."""
     try:
         pair = base64.b64decode(raw.strip().removeprefix(b"Basic ").strip(), validate=True)
     except binascii.Error:
-        return ()
-    return (pair, pair.partition(b":")[2]) if b":" in pair else ()
+        return b""
+    return pair if b":" in pair else b""

@@ -13,13 +13,13 @@ from ..core.settings import Secret, Url
 from ..core.types import EMPTY, RawRequest
 from ..providers import PROVIDERS
 from ..signing.learn import Lesson, learn, moments, table, variants, warnings
+from ..signing.sent import basic_pair
 
 _DESCRIBED: Final = "generic"
 _FILLED: Final[Mapping[Any, Any]] = types.MappingProxyType(
     {Secret: Secret("x" * 16), Url: Url("https://api.invalid"), str: "x", int: 1, float: 1.0, bool: False}
 )
 """What stands in for settings that verify nothing."""
-_BARE: Final = "the secret fits without the blanks or quotes around it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +50,24 @@ class Taught:
 
 
 def learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:
-    """What was found, with the secret as it is, else without what may surround it. `public_urls` are spellings of our
-    address, `now` is the time where the callback tells none."""
+    """What was found, with the secret as it is, else in another form. `public_urls` are spellings of our address, `now`
+    is the time where the callback tells none."""
     taught = _learned(request, secret, public_urls, now)
+    for words, text in () if taught.found else _otherwise(request, secret):
+        again = _learned(request, text, public_urls, now)
+        if again.found:
+            return replace(again, notes=(words, *again.notes))
+    return taught
+
+
+def _otherwise(request: RawRequest, secret: str) -> Iterator[tuple[str, str]]:
     bare = secret.strip().strip("\"'`")
-    if taught.found or bare in ("", secret):
-        return taught
-    again = _learned(request, bare, public_urls, now)
-    return replace(again, notes=(_BARE, *again.notes)) if again.found else taught
+    if bare not in ("", secret):
+        yield "the secret fits without the blanks or quotes around it", bare
+    for value in request.header_all("authorization"):
+        pair = basic_pair(value.encode("latin-1", "replace")).decode("utf-8", "replace")
+        if pair.partition(":")[2] == secret:
+            yield "the secret is to be written user:password, with the user that the sender names", pair
 
 
 def _learned(request: RawRequest, secret: str, public_urls: Sequence[str], now: float) -> Taught:

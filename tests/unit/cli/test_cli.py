@@ -263,7 +263,7 @@ def test_verify_says_why_a_callback_is_refused(world: Any, tmp_path: Path) -> No
 def test_verify_explains_what_was_looked_at_and_which_mistake_would_make_it_fit(world: Any) -> None:
     result = world.run("verify", "contracts", "-", input=raw(world.callback("doc-1")) + b"\n")
     shown = result.stdout
-    assert "looked at header:X-Firma-Signature for the signature: it is there, " in shown
+    assert "looked at header:X-Firma-Signature for the signature and {ts}: it is there, " in shown
     assert "found 1 signature: 64 characters, hex, 32 bytes" in shown
     assert "before the time it is judged at; 300 s are allowed" in shown
     assert f"secret {fingerprint(SECRET)} would fit with: the body without the line break at its end" in shown
@@ -274,7 +274,8 @@ def test_verify_names_the_headers_that_resemble_the_one_that_is_missing(world: A
     request = b"POST / HTTP/1.1\nX-Firma-Signatur: v1=\n\n{}"
     shown = world.run("verify", "contracts", "-", input=request).stdout
     assert (
-        "looked at header:X-Firma-Signature for the signature: it is missing; there is header:x-firma-signatur" in shown
+        "looked at header:X-Firma-Signature for the signature and {ts}: it is missing; there is header:x-firma-signatur"
+        in shown
     )
 
 

@@ -1,5 +1,6 @@
 """`webhook-svc learn`: from a captured request and a secret to what the configuration has to say."""
 
+import base64
 import hmac
 import json
 import tomllib
@@ -113,6 +114,13 @@ def test_blanks_around_the_secret_are_told() -> None:
     assert (1, False) == (result.exit_code, "blanks or quotes" in result.stdout)
     result = run(TIMED, text=f' "{KEY}" ')
     assert (0, True) == (result.exit_code, "the secret fits without the blanks or quotes" in result.stdout)
+
+
+def test_the_password_alone_is_enough_to_find_basic_credentials() -> None:
+    pair = base64.b64encode(f"acme:{KEY}".encode()).decode()
+    result = run(raw(("authorization", f"Basic {pair}")))
+    assert {"preset": "basic"} == tomllib.loads(result.stdout)["sources"]["NAME"]["verify"]
+    assert "# note: the secret is to be written user:password" in result.stdout
 
 
 def test_a_time_of_arrival_at_which_it_is_refused_is_told() -> None:
