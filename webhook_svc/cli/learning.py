@@ -65,7 +65,7 @@ def learn(
         fail(f"the request file cannot be used: {error}")
     taught = wiring.learned(request, text, _addresses(request, url), time.time() if at is None else at)
     notes = [note for note in (*taught.notes, _time_note(taught, at), length_note(request)) if note]
-    toml = "\n".join(_toml(taught))
+    toml = _harmless("\n".join(_toml(taught)))
     if as_json:
         told = {field.name: getattr(taught, field.name) for field in dataclasses.fields(taught)}
         echo_json({**told, "notes": notes, "toml": toml})
@@ -108,16 +108,29 @@ def _decoded(raw: bytes) -> str:
 
 def _addresses(request: RawRequest, url: str) -> list[str]:
     """How the sender may write our address: what --url says, else the host that it asked for."""
+    host = request.header("host") or ""
     if not url:
-        host = request.header("host")
-        return [f"https://{host}", f"http://{host}", ""] if host else [""]
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return [f"https://{host}", f"http://{host}", ""] if _is_address(f"https://{host}") else [""]
+    if not _is_address(url):
         raise click.UsageError("--url must be http(s)://host")
     return [url.partition("?")[0].removesuffix(request.path).rstrip("/")]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and url.isascii() and url.isprintable()
+    except ValueError:
+        return False
+
+
+def _harmless(toml: str) -> str:
+    """Keys of the callback's JSON stand in it: what could steer a terminal is escaped, as TOML does it."""
+    return "".join(one if one.isprintable() or one == "\n" else _escaped(ord(one)) for one in toml)
+
+
+def _escaped(code: int) -> str:
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _toml(taught: "Taught") -> Iterator[str]:

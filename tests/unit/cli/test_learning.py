@@ -59,16 +59,17 @@ def test_a_sender_that_signs_like_one_in_the_box_but_says_other_things_is_not_ca
     assert "generic" == tomllib.loads(result.stdout)["sources"]["NAME"]["provider"]
 
 
-def test_what_is_printed_is_a_configuration_that_accepts_the_callback(tmp_path: Path) -> None:
-    result = run(TIMED)
+@pytest.mark.parametrize("request_", [TIMED, raw(("x-acme", f"HMAC {digest(BODY)}"))], ids=["pairs", "a word"])
+def test_what_is_printed_is_a_configuration_that_accepts_the_callback(request_: bytes, tmp_path: Path) -> None:
+    result = run(request_)
     assert 0 == result.exit_code
     more = '[sources.acme.event]\ndocument = "/id"\n[[sources.acme.download]]\n'
     more += 'get = "https://acme.example/{document}"\nsave = "document"\n'
     text = result.stdout.replace("sources.NAME", "sources.acme").replace("NAME_SECRET", "ACME") + more
     environ = {"WEBHOOK_SVC_CONFIG_TOML": text, "ACME": KEY}
-    assert "{ts}.{body}" == load(environ, KINDS, only="acme").sources["acme"].settings.verify.message
+    assert "header:x-acme" == load(environ, KINDS, only="acme").sources["acme"].settings.verify.signature
     file = tmp_path / "request.http"
-    file.write_bytes(TIMED)
+    file.write_bytes(request_)
     judged = CliRunner().invoke(cli, ["verify", "acme", str(file), "--at", str(NOW)], env=environ)
     assert 0 == judged.exit_code
 
@@ -140,6 +141,20 @@ def test_our_address_is_what_is_said_else_the_host_that_was_asked(words: tuple[s
 def test_an_address_with_the_path_of_the_callback_is_fine() -> None:
     signature = digest(b"https://other.example/hooks/acme" + BODY)
     assert 0 == run(raw(("x-acme", signature)), "--url", "https://other.example/hooks/acme").exit_code
+
+
+def test_keys_of_the_callback_cannot_steer_a_terminal() -> None:
+    key = "\u202e\x9b31m"
+    body = json.dumps({"a": {key: "e-1", "hash": digest(b"e-1")}}, ensure_ascii=False).encode()
+    result = run(raw(body=body))
+    assert (0, []) == (result.exit_code, [one for one in result.stdout if not one.isprintable() and one != "\n"])
+    assert f"{{json:/a/{key}}}" == tomllib.loads(result.stdout)["sources"]["NAME"]["verify"]["message"]
+
+
+@pytest.mark.parametrize("host", ["", "[", "a b", "\xe9", "x" * 5000])
+def test_a_host_that_is_none_is_no_obstacle(host: str) -> None:
+    request = RawRequest(path="/hooks/acme", headers=(("host", host), ("x-acme", digest(BODY))), body=BODY)
+    assert 0 == run(raw_text(request)).exit_code
 
 
 # --- the secret's way in ------------------------------------------------------------------------------------------

@@ -322,7 +322,7 @@ def test_where_nothing_fits_it_is_told_what_was_tried() -> None:
 FORGED = in_hex(b"of nobody")
 HOSTILE = {
     "10 MB": callback(b"x" * 10_000_000, x_sig=FORGED, x_time=str(NOW)),
-    "JSON of hashes": callback(json.dumps([{"a": in_hex(b"%d" % n)} for n in range(5_000)]).encode(), x_sig=FORGED),
+    "JSON of hashes": callback(json.dumps([{"a": in_hex(b"%d" % n)} for n in range(1_500)]).encode(), x_sig=FORGED),
     "deep": callback(b"[" * 100_000, x_sig=FORGED),
     "1000 signatures": RawRequest(headers=tuple((f"x-{n}-sig", in_hex(b"%d" % n)) for n in range(1000))),
     "runs": RawRequest(headers=tuple((f"x-{n}", "a" * 4000 + "=" + FORGED) for n in range(300))),
