@@ -14,7 +14,7 @@ from webhook_svc.core.settings import Secret
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.signing.learn import Learned, learn, table
 from webhook_svc.signing.verify import Verifier, VerifySettings
-from webhook_svc.wiring import learned
+from webhook_svc.wiring.learning import learned
 
 IN_THE_BOX = [
     vector

@@ -17,7 +17,7 @@ from .frame import as_json, fail
 from .printing import echo_json, iso, plain
 
 if TYPE_CHECKING:
-    from ..wiring import Taught
+    from ..wiring.learning import Taught
 
 
 @click.command()
@@ -56,14 +56,14 @@ def learn(
     Example:
       webhook-svc learn request.http --secret-env ACME_SECRET --url https://hooks.acme.example
     """
-    from .. import wiring
+    from ..wiring.learning import learned
 
     text = _secret(secret_env, secret_file, secret, taken=request_file is sys.stdin.buffer)
     try:
         request = parse_request(request_file.read())
     except ValueError as error:
         fail(f"the request file cannot be used: {error}")
-    taught = wiring.learned(request, text, _addresses(request, url), time.time() if at is None else at)
+    taught = learned(request, text, _addresses(request, url), time.time() if at is None else at)
     notes = [note for note in (*taught.notes, _time_note(taught, at), length_note(request)) if note]
     toml = _harmless("\n".join(_toml(taught)))
     if as_json:

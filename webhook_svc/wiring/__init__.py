@@ -3,7 +3,6 @@
 from ..log import quiet
 from ..simulators.play import Play
 from .configured import KINDS, configured, service, simulation
-from .learning import Taught, learned
 from .objects import Service, die, open_store
 from .processes import run_worker, warn, warnings, wsgi
 
@@ -11,10 +10,8 @@ __all__ = [
     "KINDS",
     "Play",
     "Service",
-    "Taught",
     "configured",
     "die",
-    "learned",
     "open_store",
     "quiet",
     "run_worker",

@@ -17,8 +17,8 @@ from webhook_svc.core.rawhttp import parse_request, raw_text
 from webhook_svc.core.types import RawRequest
 from webhook_svc.providers import PROVIDERS
 from webhook_svc.simulators import SIMULATORS
-from webhook_svc.wiring import KINDS, learned
-from webhook_svc.wiring.learning import _settings, tried
+from webhook_svc.wiring import KINDS
+from webhook_svc.wiring.learning import _settings, learned, tried
 
 KEY = secret("of-acme")
 NOW = 1_790_000_000
