@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from .ids import fingerprint
@@ -103,8 +103,9 @@ def mask_values(body: bytes, marks: Mapping[str, str]) -> bytes:
     """The same for many values, each with its mark, in one go."""
     codec = json_codec(body)
     text = body.decode(codec, "surrogatepass")
+    outside = partial(_numbers_masked, marks=marks) if any(map(_WHOLE.fullmatch, marks)) else str
     pieces = (
-        _numbers_masked(piece, marks) if held is None else f'"{marks[held]}"' if held in marks else piece
+        outside(piece) if held is None else f'"{marks[held]}"' if held in marks else piece
         for piece, held in _pieces(text)
     )
     return "".join(pieces).encode(codec, "surrogatepass")
