@@ -232,7 +232,8 @@ class _Reading:
         settings = build(kind.Settings, rest, where, self.problems, also=_keys(SourceKeys)) if kind else None
         if keys is None or settings is None:
             return None
-        return SourceConfig(name=name, settings=settings, **{key: getattr(keys, key) for key in _keys(SourceKeys)})
+        common = {key: getattr(keys, key) for key in _keys(SourceKeys)}
+        return SourceConfig(name=name, kind=kind, settings=settings, **common)
 
     def _sink(self, name: str, tables: Mapping[str, Any], registry: Registry) -> Any:
         where = self._named("sinks", name)

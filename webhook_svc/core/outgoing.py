@@ -108,7 +108,8 @@ class Save:
     `application/pdf` the bytes are checked to be a whole PDF. An error status is sent back as that Answer; the steps
     decide. Where an `optional` part fails otherwise (time-out, refused address, failed check), it counts as `Lacking`
     with that reason, and the Answer has status 0. An answer of one of the types in `unless` is no file, whatever its
-    status: it is sent back with its body, without `sha256`.
+    status: it is sent back with its body, without `sha256`. `wait` is the seconds until it is asked again where a 2xx
+    says that the file is not there yet, and not when.
     """
 
     request: Request
@@ -118,6 +119,7 @@ class Save:
     content_type: str = "application/pdf"
     optional: bool = False
     unless: tuple[str, ...] = ()
+    wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

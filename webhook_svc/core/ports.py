@@ -91,6 +91,10 @@ class Provider(ABC):
         """The answer to a handshake, None where the request is a callback."""
         return None
 
+    def proves_handshakes(self) -> bool:
+        """True where a handshake is answered only if `scheme` accepts it too."""
+        return False
+
     def acknowledge(self, request: RawRequest) -> Reply:
         """What the sender expects to hear once the event is on disk."""
         return Reply()

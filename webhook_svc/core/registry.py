@@ -26,7 +26,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class TomlFiles:
     """Plugins that TOML files in a folder describe. `target` (`package.module:function`) makes the class of one, out of
     its file and its name; ConfigError with everything that is wrong with the file."""
 
@@ -46,28 +46,28 @@ class Described:
 class Registry:
     """The plugins of one kind. Third parties join through the entry-point group of the same name."""
 
-    def __init__(self, group: str, builtin: Mapping[str, Entry], described: Described | None = None) -> None:
+    def __init__(self, group: str, builtin: Mapping[str, Entry], files: TomlFiles | None = None) -> None:
         self.group = group
         self._builtin = MappingProxyType(dict(builtin))
-        self._described = described
+        self._files = files
         self._made: dict[str, type] = {}
 
     @cached_property
     def _in_the_box(self) -> frozenset[str]:
-        return frozenset(self._described.names() if self._described else ())
+        return frozenset(self._files.names() if self._files else ())
 
     def names(self) -> list[str]:
         return sorted({*self._builtin, *self._in_the_box, *self._third_parties})
 
     def knows(self, name: str) -> bool:
-        return (name.startswith(OF_A_FILE) and self._described is not None) or name in self.names()
+        return (name.startswith(OF_A_FILE) and self._files is not None) or name in self.names()
 
     def load(self, name: str) -> type:
         """The plugin's class. ConfigError with the known names, or with the install line of a missing extra."""
-        if self._described and name.startswith(OF_A_FILE):
-            return self._described.make(name)
-        if self._described and name in self._in_the_box:
-            return self._made.get(name) or self._made.setdefault(name, self._described.make(name))
+        if self._files and name.startswith(OF_A_FILE):
+            return self._files.make(name)
+        if self._files and name in self._in_the_box:
+            return self._made.get(name) or self._made.setdefault(name, self._files.make(name))
         entry = self._builtin.get(name) or self._third_parties.get(name)
         if entry is None:
             raise ConfigError(unknown(name, self.names()))
@@ -90,6 +90,8 @@ class Registry:
     def _third_parties(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         for point in importlib.metadata.entry_points(group=self.group):
+            if point.name in self._in_the_box:
+                raise ConfigError(f"{point.value} may not replace the built-in {point.name!r}")
             if point.name in self._builtin:
                 if point.value != self._builtin[point.name].target:
                     raise ConfigError(f"{point.value} may not replace the built-in {point.name!r}")

@@ -208,9 +208,11 @@ class SourceKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceConfig(SourceKeys):
-    """An account at a provider: `settings` is what its provider's `Settings` made of the other keys."""
+    """An account at a provider: `kind` is its provider's class, `settings` what that one's `Settings` made of
+    the other keys."""
 
     name: str
+    kind: type
     settings: Any
 
 

@@ -161,6 +161,7 @@ class _Saving:
                 self._keep_inline(step)
             case Lacking():
                 self.lacking.setdefault(step.part, step)
+                self.parts = [part for part in self.parts if part.kind != step.part or part.kind == DOCUMENT]
             case More(ref=ref):
                 self.more.append(ref)
             case AlsoRound(round=name):
@@ -189,7 +190,7 @@ class _Saving:
             answer = self._asking.http.save(step.request, into, limit=self._limit, unless=step.unless)
             if not answer.ok or answer.content_type in step.unless:
                 return answer
-            _refuse_what_is_no_file(answer)
+            _refuse_what_is_no_file(answer, step.wait)
             check.finish()
             artifact = writer.commit()
         kind = step.content_type or answer.content_type
@@ -222,9 +223,11 @@ class _Saving:
         )
 
 
-def _refuse_what_is_no_file(answer: Answer) -> None:
+def _refuse_what_is_no_file(answer: Answer, wait: float | None) -> None:
     """A 2xx may still say "later" or bring a piece: neither may pass for the document."""
     if answer.status in _NOT_YET:
-        raise NotReady(f"the provider answered {answer.status}: the file is not there yet", after=answer.retry_after())
+        after = answer.retry_after()
+        late = f"the provider answered {answer.status}: the file is not there yet"
+        raise NotReady(late, after=wait if after is None else after)
     if answer.status not in _WHOLE:
         raise DocumentCheckFailed(f"the provider answered {answer.status}: not a whole file")

@@ -5,17 +5,17 @@ from ..core.errors import Ignored, Permanent, Refused
 from ..core.explanation import Explanation
 from ..core.ports import Explains
 from ..core.types import DocumentRef, Meaning, RawRequest, SourceEvent
-from .ingest import judge
+from .ingest import handshake, judge
 from .parties import Parties, Source
 from .routes import astray, chosen, noted
 
 
 def dry_run(source: Source, request: RawRequest, now: float, max_body: int) -> Verdict:
     """The verdict at the time `now`. URL and addresses are not judged: a saved request may have come another way."""
-    challenge = source.provider.challenge(request)
-    if challenge is not None:
-        return Verdict(accepted=True, status=challenge.status, handshake=True)
     try:
+        challenge = handshake(source, request, now)
+        if challenge is not None:
+            return Verdict(accepted=True, status=challenge.status, handshake=True)
         event = judge(source, request, now, max_body)
     except Refused as refusal:
         return Verdict(accepted=False, status=refusal.status, reason=refusal.reason, detail=str(refusal))

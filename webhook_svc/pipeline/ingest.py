@@ -31,6 +31,8 @@ from .throttle import Throttle
 EVENT_HEADER = "Webhook-Event"
 REFUSED_PER_ADDRESS = 60
 HINTS_PER_SOURCE = 600
+LARGEST_REFUSED = 256 * 1024
+"""Bytes of the body that a refused callback is kept with; of a larger one the headers are kept."""
 PATIENCE = 0.75
 """The share of a sender's deadline that the store may take; the rest is the way there and back."""
 
@@ -95,10 +97,10 @@ class Ingest:
             return self._refuse(source, request, address, refusal)
 
     def _begin(self, source: Source, request: RawRequest) -> Begun:
-        challenge = source.provider.challenge(request)
+        now = self._clock()
+        challenge = handshake(source, request, now)
         if challenge is not None:
             return Answered(reply=challenge)
-        now = self._clock()
         event = judge(source, request, now, self.limits.max_body)
         if event.hint and not self._hints.allows(source.name, now):
             raise TooManyRefusals("too_many_hints")
@@ -136,9 +138,14 @@ class Ingest:
             status=refusal.status,
             reason=refusal.reason,
             address=address,
-            request=masked(source, request),
+            request=masked(source, _small(request)),
         )
         return self._store.refusing(refused, self.limits.keep_refused, self.limits.accept_timeout)
+
+
+def _small(request: RawRequest) -> RawRequest:
+    """Without a body that is large: to mask it takes time, and whoever was refused may be anybody."""
+    return request if len(request.body) <= LARGEST_REFUSED else replace(request, body=b"")
 
 
 def _wait_for(kept: Pending[None], source: Source) -> None:
@@ -147,6 +154,14 @@ def _wait_for(kept: Pending[None], source: Source) -> None:
         kept.wait()
     except StoreUnavailable as error:
         structlog.get_logger().warning("refused.not_kept", source=source.name, detail=str(error))
+
+
+def handshake(source: Source, request: RawRequest, now: float) -> Reply | None:
+    """The answer to a handshake, None where it is a callback. Raises NotGenuine. Pure."""
+    reply = source.provider.challenge(request)
+    if reply is not None and source.provider.proves_handshakes():
+        source.scheme.verify(request, now)
+    return reply
 
 
 def judge(source: Source, request: RawRequest, now: float, max_body: int) -> NewEvent:

@@ -87,7 +87,10 @@ def _kind(callback: _Callback, said: EventSettings) -> str:
     """The type; of several, where its path has a `*`, the one that means most to us."""
     if "/*" not in said.type:
         return callback.text(said.type)
-    return max(texts_at(callback.body, said.type), key=lambda kind: _WEIGHT[said.meaning(kind)], default="")
+    kinds = texts_at(callback.body, said.type, _MOST_EVENTS + 1)
+    if len(kinds) > _MOST_EVENTS:
+        raise ValueError(f"more than {_MOST_EVENTS} types of event at {said.type}")
+    return max(kinds, key=lambda kind: _WEIGHT[said.meaning(kind)], default="")
 
 
 def _documents(callback: _Callback, said: EventSettings, at: float | None) -> list[DocumentRef]:

@@ -7,6 +7,7 @@
 """
 
 import dataclasses
+import keyword
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ..core.errors import ConfigError, Problem
+from ..core.sections import SourceKeys
 from ..core.settings import build, setting
 from .description import OF_THE_LIST, Description
 from .simulate import Simulate
@@ -22,7 +24,8 @@ from .steps import OF_THE_DOCUMENT
 LONGEST: Final = 64 * 1024
 """Bytes that a profile may have."""
 
-_OF_EVERY_SOURCE: Final = ("secrets", "provider", "parts", "sinks", "tokens", "meta")
+_TAKEN: Final = ("secrets", "described", *(field.name for field in dataclasses.fields(SourceKeys)))
+"""Names that a source has beside what its profile declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,10 @@ class About:
     url_token: bool = setting("the callback URL needs a token, because what is sent proves too little", False)
     inferred: str = setting("what the sender's documentation does not say, in a few words; empty: it says all", "")
     guide: str = setting("Markdown: how to set it up; unset: the file of the same name that ends in .md", "")
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.deadline <= 3600:
+            raise ValueError("a deadline from 0.5 to 3600 seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +109,7 @@ def read(path: Path, name: str = "") -> Profile:
         problems += _odd(where, beside, found)
     if problems:
         raise ConfigError(problems)
-    beside_it = path.with_suffix(".md")
-    guide = beside.profile.guide or (beside_it.read_text("utf-8") if beside_it.is_file() else "")
+    guide = beside.profile.guide or _guide(path.with_suffix(".md"), where)
     return Profile(
         name=name or f"file:{path}",
         about=beside.profile,
@@ -129,30 +135,42 @@ def read_simulate(path: Path, described: Description) -> Simulate:
     return found  # type: ignore[no-any-return]  # build makes what it is asked for
 
 
+def _guide(path: Path, where: str) -> str:
+    """ "" where there is none."""
+    try:
+        return path.read_text("utf-8") if path.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        found = f"a guide that cannot be read ({type(error).__name__})"
+        raise ConfigError([Problem(where=where, found=found, expected=f"UTF-8 text in {path.name}")]) from error
+
+
 def _parsed(path: Path, where: str) -> dict[str, Any]:
     expected = f"a profile: TOML of at most {LONGEST} bytes"
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LONGEST + 1)
         if len(content) > LONGEST:
-            raise ConfigError([Problem(where=where, found=f"{len(content)} bytes", expected=expected)])
+            raise ConfigError([Problem(where=where, found=f"more than {LONGEST} bytes", expected=expected)])
         return tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:
         raise ConfigError([Problem(where=where, found=str(error.strerror), expected=expected)]) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         found = "bytes that are not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise ConfigError([Problem(where=where, found=found, expected=expected)]) from error
 
 
 def _odd(where: str, beside: _Beside, found: Description) -> Iterator[Problem]:
-    taken = {*_OF_EVERY_SOURCE, *TABLES, *OF_THE_DOCUMENT, *OF_THE_LIST}
+    taken = {*_TAKEN, *TABLES, *OF_THE_DOCUMENT, *OF_THE_LIST}
     for name, declared in beside.settings.items():
         place = f"{where}: settings.{name}"
-        if name in taken or not name.isidentifier():
+        if name in taken or not name.isidentifier() or keyword.iskeyword(name):
             yield Problem(where=place, found="a name that means something else", expected="another name")
         if declared.kind == "address" and declared.default and not declared.default.startswith(("https://", "http://")):
             yield Problem(where=place, found="a default that is no address", expected="an http(s) address")
-    if beside.profile.secret and beside.profile.secret not in beside.settings:
-        yield Problem(where=f"{where}: profile.secret", found="a name of nothing", expected="a name under [settings]")
+    serving = beside.settings.get(beside.profile.secret)
+    if beside.profile.secret and (serving is None or serving.kind != "secret"):
+        found_ = "a name of nothing" if serving is None else f"one of kind {serving.kind}"
+        yield Problem(where=f"{where}: profile.secret", found=found_, expected="a secret under [settings]")
     try:
         found.check(beside.settings)
         if beside.simulate:

@@ -4,9 +4,9 @@ of a profile."""
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..core.errors import NotGenuine
 from ..core.outgoing import Token
 from ..core.ports import Flow, Provider, Scheme, Steps
+from ..core.registry import OF_A_FILE
 from ..core.settings import Secret
 from ..core.types import DocumentRef, RawRequest, Reply, SourceEvent
 from ..signing.verify import Verifier
@@ -38,15 +38,10 @@ class Described(Provider):
         return callback.acknowledgement(request, self.described)
 
     def challenge(self, request: RawRequest) -> Reply | None:
-        reply = callback.handshake(request, self.described)
-        asked = self.described.challenge
-        if reply is None or asked is None or not asked.genuine:
-            return reply
-        try:
-            self.scheme().verify(request, 0.0)
-        except NotGenuine:
-            return None
-        return reply
+        return callback.handshake(request, self.described)
+
+    def proves_handshakes(self) -> bool:
+        return self.described.challenge is not None and self.described.challenge.genuine
 
     def delivery_id(self, request: RawRequest) -> str:
         return callback.id_in(request, self.described)
@@ -95,8 +90,9 @@ class FromFile(Described):
         return self.profile.about.url_token or self.described.verify.alg == "none"
 
     def warnings(self) -> list[str]:
-        """What its own description lacks is in its guide; a source that changes it is told anew."""
-        return super().warnings() if any(getattr(self.settings, name) for name in TABLES) else []
+        """What a profile of the box lacks is in its guide; of another, or a changed one, it is told."""
+        own = self.profile.name.startswith(OF_A_FILE) or any(getattr(self.settings, name) for name in TABLES)
+        return super().warnings() if own else []
 
 
 def values_of(profile: Profile, settings: Any) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..core.errors import Ignored, NotReady, Permanent, WebhookError
-from ..core.flow import forgiving, token
+from ..core.flow import beside_document, forgiving, token
 from ..core.links import pdf_name
 from ..core.outgoing import Answer, Call, Lacking, Save
 from ..core.ports import Flow
@@ -66,6 +66,21 @@ class DownloadStep(Asked):
         yield from (self.name, self.sha256)
 
 
+def lists_of(steps: Sequence[DownloadStep]) -> dict[str, tuple[int, ...]]:
+    """Of each name that differs from element to element the steps that walk the lists it comes from, the outer first.
+    ValueError where a step uses values of two lists that have nothing to do with each other."""
+    found: dict[str, tuple[int, ...]] = {}
+    for number, step in enumerate(steps):
+        walked = max((found[name] for name in step.names if name in found), key=len, default=())
+        for name in sorted(step.names & found.keys()):
+            if found[name] != walked[: len(found[name])]:
+                raise ValueError(f"download step {number + 1} without {{{name}}}: its list is another than the others'")
+        own = (*walked, number) if step.each else walked
+        if own:
+            found.update(dict.fromkeys(step.take, own))
+    return found
+
+
 def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Iterable[str]) -> None:
     """ValueError where the steps cannot work together. `values` are the operator's, `given` are known beside them."""
     own, known = set(values), {*OF_THE_DOCUMENT, *values, *given}
@@ -78,6 +93,7 @@ def check_steps(steps: Sequence[DownloadStep], values: Iterable[str], given: Ite
         if taken := sorted(known & set(step.take)):
             raise ValueError(f"another name for {taken[0]!r}, which download step {number} takes: it has a value")
         known |= set(step.take)
+    lists_of(steps)
 
 
 def trusted_hosts(asked: Iterable[Asked], values: Mapping[str, str]) -> frozenset[str]:
@@ -89,49 +105,59 @@ def run(steps: Sequence[DownloadStep], ref: DocumentRef, source: str, values: Ma
     """The requests of the steps that the wanted parts need. What the operator configured wins over what a callback
     says. Trouble of steps that only optional parts need makes these parts lacking."""
     own = {"document": ref.id, "round": ref.round, "name": ref.name, "source": source}
-    course = _Run(known={**ref.hints, **values, **own}, values=values)
+    course = _Run(known={**ref.hints, **values, **own}, values=values, lists=lists_of(steps))
     if any(TOKEN in step.names for step in steps):
         course.known[TOKEN] = yield from token()
+    serves = _serves(steps)
     for number, step in enumerate(steps):
-        parts = [part for part in _serves(steps, number) if part in ref.parts and part not in course.lacking]
+        parts = [part for part in serves[number] if part in ref.parts and part not in course.lacking]
         if step.save and parts:
-            yield from course.save(step)
+            yield from course.save(step, optional=step.optional and beside_document(ref))
         elif parts:
-            yield from course.ask_for(ref, step, parts, _spare(steps, number, parts))
+            yield from course.ask_for(ref, step, parts, _spare(steps, number, parts, serves))
 
 
-def _serves(steps: Sequence[DownloadStep], number: int) -> list[str]:
-    """The parts that need this step: its own, or those that use what it takes; all where nobody uses anything."""
-    step = steps[number]
-    if step.save:
-        return [step.save]
-    parts = _users(steps, number, set(step.take))
-    if not parts:
-        return [one.save for one in steps if one.save]
-    return [DOCUMENT, *parts] if step.expect or step.ended else parts
+def _serves(steps: Sequence[DownloadStep]) -> list[list[str]]:
+    """Of each step the parts that need it: its own, or those that use what it takes; all where nobody uses anything."""
+    found: list[list[str]] = [[] for _ in steps]
+    for number in reversed(range(len(steps))):
+        step = steps[number]
+        parts = _users(steps, number, set(step.take), found)
+        if step.save:
+            found[number] = [step.save]
+        elif not parts:
+            found[number] = [one.save for one in steps if one.save]
+        else:
+            found[number] = [DOCUMENT, *parts] if step.expect or step.ended else parts
+    return found
 
 
-def _users(steps: Sequence[DownloadStep], number: int, names: set[str]) -> list[str]:
+def _users(steps: Sequence[DownloadStep], number: int, names: set[str], serves: Sequence[Sequence[str]]) -> list[str]:
     users = [later for later in range(number + 1, len(steps)) if steps[later].names & names]
-    return list(dict.fromkeys(part for later in users for part in _serves(steps, later)))
+    return list(dict.fromkeys(part for later in users for part in serves[later]))
 
 
-def _spare(steps: Sequence[DownloadStep], number: int, wanted: Sequence[str]) -> dict[str, list[str]]:
+def _spare(
+    steps: Sequence[DownloadStep], number: int, wanted: Sequence[str], serves: Sequence[Sequence[str]]
+) -> dict[str, list[str]]:
     """The names that may be missing, with the parts that use them: those that the document does not need, or where it
     is not wanted, no wanted part."""
     needed = {DOCUMENT} if DOCUMENT in wanted else set(wanted)
-    users = {name: _users(steps, number, {name}) for name in steps[number].take}
+    users = {name: _users(steps, number, {name}, serves) for name in steps[number].take}
     return {name: parts for name, parts in users.items() if parts and needed.isdisjoint(parts)}
 
 
 class _Run:
-    """The values that are known so far. `lists` has, of each name that was taken of a list, the values by element."""
+    """The values that are known so far. `lists` is that of `lists_of`; an element has what its outer one has."""
 
-    def __init__(self, *, known: dict[str, str], values: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, known: dict[str, str], values: Mapping[str, str], lists: Mapping[str, tuple[int, ...]]
+    ) -> None:
         self.known = known
         self.lacking: set[str] = set()
         self._values = values
-        self._lists: dict[str, list[dict[str, str]]] = {}
+        self._lists = lists
+        self._elements: dict[str, list[dict[str, str]]] = {}
 
     def ask_for(
         self, ref: DocumentRef, step: DownloadStep, parts: Sequence[str], spare: Mapping[str, Sequence[str]]
@@ -164,25 +190,32 @@ class _Run:
                 own.update(taken[0])
         many = items if step.each else self._list_of(step)
         if many is not None:
-            self._lists.update(dict.fromkeys(step.take, many))
+            self._elements.update(dict.fromkeys(step.take, many))
         if len(items) > _MOST_ITEMS:
             raise Permanent(f"the answer lists more than {_MOST_ITEMS} files")
         return sorted(missing)
 
-    def save(self, step: DownloadStep) -> Flow[None]:
+    def save(self, step: DownloadStep, *, optional: bool) -> Flow[None]:
+        """Of several files of an optional part all come, or none: half of them would pass for the whole."""
+        lacking = ""
         for known, _ in self._turns(step):
             answer = yield Save(
                 request=request_of(step, known, self._values),
                 part=step.save,
                 name=_file_name(step, known),
-                sha256=filled(step.sha256, known).strip().lower() or None,
+                sha256=_hash(step, known),
                 content_type=step.content_type,
-                optional=step.optional,
+                optional=optional,
+                wait=step.wait,
             )
-            if _is_no(step, answer) and not step.optional:
+            if _is_no(step, answer) and not optional:
                 raise self._failed(step, answer)
-            if not answer.ok:
-                yield Lacking(part=step.save, reason=f"its address answered {answer.status}")
+            if answer.status == 0:
+                lacking = lacking or answer.body.decode(errors="replace")
+            elif not answer.ok:
+                lacking = lacking or f"its address answered {answer.status}"
+        if lacking:
+            yield Lacking(part=step.save, reason=lacking)
 
     def _turns(self, step: DownloadStep) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
         """(all values, those that a turn may add to) of each time that the step is run."""
@@ -193,7 +226,8 @@ class _Run:
             yield from (({**self.known, **item}, item) for item in many)
 
     def _list_of(self, step: DownloadStep) -> list[dict[str, str]] | None:
-        return next((self._lists[name] for name in sorted(step.names) if name in self._lists), None)
+        walked = [name for name in sorted(step.names) if name in self._elements]
+        return self._elements[max(walked, key=lambda name: len(self._lists[name]))] if walked else None
 
     def _checked(self, step: DownloadStep, answer: Answer) -> Any:
         if _is_no(step, answer):
@@ -214,6 +248,14 @@ class _Run:
                 f"the sender answered {answer.status}: not ready yet", after=step.wait if after is None else after
             )
         return failed(step, answer, self._values)
+
+
+def _hash(step: DownloadStep, known: Mapping[str, str]) -> str | None:
+    """The hash to compare; Permanent where there should be one and nobody told it."""
+    told = str(filled(step.sha256, known)).strip().lower()
+    if step.sha256 and not told:
+        raise Permanent("the hash that the file is to be compared with was not told")
+    return told or None
 
 
 def _elements(step: DownloadStep, found: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..core.registry import Described, Entry, Registry
+from ..core.registry import Entry, Registry, TomlFiles
 
 PROVIDERS = Registry(
     "webhook_svc.providers",
@@ -15,5 +15,5 @@ PROVIDERS = Registry(
         "okdokument": Entry(target="webhook_svc.providers.okdokument:Okdokument"),
         "telnyx": Entry(target="webhook_svc.providers.telnyx:Telnyx"),
     },
-    Described(folder=Path(__file__).parent, target="webhook_svc.profiles.kinds:kind_of"),
+    TomlFiles(folder=Path(__file__).parent, target="webhook_svc.profiles.kinds:kind_of"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..core.settings import Secret, setting
+from ..core.settings import Secret, setting, too_short
 from ..core.traits import Traits
 from ..profiles.description import Description
 from ..profiles.kinds import ANY_URL
@@ -97,3 +97,7 @@ class Generic(Described):
         self.described = self.settings
         self.values = self.settings.revealed
         self.secrets = self.settings.secrets
+
+    def warnings(self) -> list[str]:
+        shared = self.described.verify.alg == "equal" or self.described.verify.alg.startswith("hmac-")
+        return [*super().warnings(), *(too_short(self.secrets) if shared else [])]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from ..core.settings import setting, suggestion
 from . import message_signatures
@@ -29,6 +29,15 @@ Algorithm = Literal[
 KeyKind = Literal["utf8", "hex", "base64", "whsec", "whpk", "utf8-nfkd"]
 Encoding = Literal["hex", "base64", "base64|hex"]
 
+
+class _Unwritten(str):
+    """A default: beside it a preset may have its say, while the same word in a configuration was meant."""
+
+    __slots__ = ()
+
+
+_UNWRITTEN_KEY: Final = cast(KeyKind, _Unwritten("utf8"))
+_UNWRITTEN_ENCODING: Final = cast(Encoding, _Unwritten("hex"))
 _DER: Final = ("base64", "hex")
 _PUBLIC_KEY_KINDS: Final = {
     "ed25519": ("base64", "hex", "whpk"),
@@ -50,12 +59,14 @@ class VerifySettings:
         "proved; none: nothing is signed",
         "",
     )
-    key: KeyKind = setting("how the secret is written: utf8 takes it as it stands, whsec and whpk are base64", "utf8")
+    key: KeyKind = setting(
+        "how the secret is written: utf8 takes it as it stands, whsec and whpk are base64", _UNWRITTEN_KEY
+    )
     message: str = setting(
         "what is signed: {body} {url} {json:/path} {header:Name} and the names under vars; {base}: what RFC 9421 says",
         "",
     )
-    encoding: Encoding = setting("how the signature is written", "hex")
+    encoding: Encoding = setting("how the signature is written", _UNWRITTEN_ENCODING)
     signature: str = setting("where it stands: header:NAME (or a regex over names), query:NAME, json:/path", "")
     pattern: str = setting("a regex whose group is the signature; several matches are several candidates", "")
     vars: Mapping[str, str] = setting("names for the message: header:NAME (~ regex), json:/path", factory=dict)
@@ -107,7 +118,7 @@ def _fill(settings: VerifySettings) -> None:
 
 def _is_default(settings: VerifySettings, name: str) -> bool:
     value = getattr(settings, name)
-    return not value or value == next(field.default for field in fields(settings) if field.name == name)
+    return not value or isinstance(value, _Unwritten)
 
 
 def _check_signed(settings: VerifySettings) -> None:

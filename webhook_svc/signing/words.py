@@ -8,6 +8,7 @@ _NAMES = {
     "ed25519": "Ed25519",
     "ecdsa-p256-sha256": "ECDSA P-256",
     "equal": "the secret",
+    "client-certificate": "client certificate, through a proxy",
     "none": "URL token",
 }
 
@@ -15,7 +16,7 @@ _NAMES = {
 def in_words(settings: VerifySettings) -> str:
     """`HMAC-SHA256 over time and body`, `the secret in a header`, …"""
     alg = _NAMES.get(settings.alg) or settings.alg.upper()
-    if settings.alg == "none":
+    if settings.alg in ("none", "client-certificate"):
         return alg
     if settings.alg == "equal":
         place = settings.signature.partition(":")[0]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..core.registry import Described, Entry, Registry
+from ..core.registry import Entry, Registry, TomlFiles
 
 SIMULATORS = Registry(
     "webhook_svc.simulators",
@@ -15,5 +15,5 @@ SIMULATORS = Registry(
         "okdokument": Entry(target="webhook_svc.simulators.okdokument:OkdokumentSimulator"),
         "telnyx": Entry(target="webhook_svc.simulators.telnyx:TelnyxSimulator"),
     },
-    Described(folder=Path(__file__).parent, target="webhook_svc.simulators.described:kind_of"),
+    TomlFiles(folder=Path(__file__).parent, target="webhook_svc.simulators.described:kind_of"),
 )

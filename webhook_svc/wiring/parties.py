@@ -10,7 +10,6 @@ from ..core.sections import Config, HttpSettings, SinkConfig, SourceConfig
 from ..core.types import CALLBACK
 from ..http import HttpClient
 from ..pipeline.parties import Parties, Source, Target
-from ..providers import PROVIDERS
 from ..sinks import SINKS
 from ..vault.address import read_address
 
@@ -62,7 +61,7 @@ def _source(
     where = f"sources.{one.name}"
 
     def make() -> tuple[Provider, Scheme]:
-        provider = PROVIDERS.load(one.provider)(one.name, one.settings, config.service.public_url or "")
+        provider = one.kind(one.name, one.settings, config.service.public_url or "")
         return provider, provider.scheme()
 
     made = _made(make, where, problems)

@@ -1,15 +1,19 @@
 """Callbacks with several events, wildcards and joined ids; handshakes that only a known sender gets; echoes."""
 
+import hmac
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from tests.guard import secret
-from webhook_svc.core.errors import Problem
+from webhook_svc.core.errors import NotGenuine, Problem
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import Meaning, RawRequest
+from webhook_svc.pipeline.ingest import handshake
+from webhook_svc.pipeline.parties import Source
 from webhook_svc.providers.generic import Generic, GenericSettings
 
 BASE = "https://api.example.test/v1"
@@ -73,6 +77,12 @@ def test_of_several_types_the_one_that_means_most_counts(kinds: list[str], meani
     assert meaning is one.meaning
 
 
+def test_more_types_than_anybody_looks_at_are_not_understood() -> None:
+    provider = generic(event=event(type="/events/*/type"))
+    with pytest.raises(ValueError, match="more than 100 types"):
+        provider.parse(said({"id": "a", "events": [{"type": "seen"}] * 100 + [{"type": "done"}]}))
+
+
 def test_an_id_may_be_joined_of_several_values() -> None:
     provider = generic(event=event(id="/a + /b/c + /missing"))
     assert "1/x" == provider.delivery_id(said({"a": 1, "b": {"c": "x"}}))
@@ -95,7 +105,31 @@ def test_a_known_sender_gets_its_handshake_back_in_header_and_body() -> None:
 
 @pytest.mark.parametrize("client", ["", "stranger", f"{CLIENT}x", "a\r\nX: y", "\xff", "x" * 70_000])
 def test_a_stranger_gets_no_answer_to_a_handshake(client: str) -> None:
-    assert generic(challenge=HANDSHAKE).challenge(asking(client)) is None
+    provider = generic(challenge=HANDSHAKE)
+    source = Source(name="x", provider=provider, scheme=provider.scheme(), http=Nowhere())
+    with suppress(NotGenuine):
+        assert handshake(source, asking(client), 0.0) is None
+
+
+class Nowhere:
+    """Nobody is asked anything here."""
+
+    def call(self, *_: Any, **__: Any) -> Any:
+        raise AssertionError("asked")
+
+    save = call
+
+
+def test_a_handshake_that_is_signed_with_the_time_is_held_against_it() -> None:
+    verify = {"preset": "stripe"}
+    provider = generic(verify=verify, challenge={"method": "POST", "when": {"/type": "hello"}, "genuine": True})
+    source = Source(name="x", provider=provider, scheme=provider.scheme(), http=Nowhere())
+    body = b'{"type": "hello"}'
+    signature = hmac.new(CLIENT.encode(), b"1760000000." + body, "sha256").hexdigest()
+    request = RawRequest(headers=(("stripe-signature", f"t=1760000000,v1={signature}"),), body=body)
+    assert handshake(source, request, 1_760_000_010.0) is not None
+    with pytest.raises(NotGenuine):
+        handshake(source, request, 1_760_009_999.0)
 
 
 def test_a_handshake_may_want_no_more_than_a_2xx() -> None:

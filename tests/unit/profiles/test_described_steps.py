@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -165,6 +166,47 @@ def test_lists_of_two_answers_do_not_mix() -> None:
     assert ["/files/a", "/files/b", "/proofs/p"] == urls(seen)[2:]
 
 
+def test_a_list_within_a_list_has_the_values_of_both() -> None:
+    envelopes = {"get": "{api_base}/c/{document}", "each": "/e", "take": {"set": "/id"}}
+    files = {"get": "{api_base}/e/{set}", "each": "/f", "take": {"alpha": "/id"}}
+    saved = {"get": "{api_base}/e/{set}/f/{alpha}", "save": "document"}
+    answers = [said('{"e": [{"id": "1"}, {"id": "2"}]}'), said('{"f": [{"id": "a"}]}'), said('{"f": [{"id": "b"}]}')]
+    for one, two in (("set", "alpha"), ("zeta", "alpha"), ("alpha", "zeta")):
+        text = json.dumps([envelopes, files, saved]).replace('"set"', '"#"').replace("{set}", "{#}")
+        text = text.replace("alpha", two).replace("#", one)
+        seen = flow(generic(*json.loads(text)), [*answers, SAVED, SAVED])
+        assert ["/e/1/f/a", "/e/2/f/b"] == urls(seen)[-2:]
+
+
+def test_of_several_certificates_all_come_or_none() -> None:
+    proofs = {"get": "{api_base}/c/{document}", "each": "/files", "take": {"file": "/id"}}
+    certificate = {"get": "{api_base}/p/{file}", "save": "certificate", "optional": True}
+    listed = said('{"files": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}')
+    provider = generic(PLAIN, proofs, certificate)
+    seen = flow(provider, [SAVED, listed, SAVED, said("", 503), SAVED], "document", "certificate")
+    assert Lacking(part="certificate", reason="its address answered 503") == seen[-1]
+
+
+def test_an_optional_part_that_is_fetched_alone_has_its_own_fate() -> None:
+    proof = {"get": "{api_base}/p/{document}", "save": "certificate", "optional": True}
+    with pytest.raises(Retryable):
+        flow(generic(PLAIN, proof), [said("", 503)], "certificate")
+
+
+def test_a_hash_that_was_not_told_stops_the_download() -> None:
+    event = {**TABLE["event"], "take": {"sum": "/sum"}}
+    steps = generic({**PLAIN, "sha256": "{sum}"}, event=event).steps(DocumentRef(id="1", hints={"sum": ""}))
+    with pytest.raises(Permanent, match="was not told"):
+        next(steps)
+
+
+def test_many_steps_are_judged_in_a_moment() -> None:
+    chain = [
+        {"get": f"{{api_base}}/{{{f'v{n}' if n else 'document'}}}", "take": {f"v{n + 1}": "/id"}} for n in range(40)
+    ]
+    assert {"document"} == generic(*chain, {"get": "{api_base}/{v40}", "save": "document"}).offers()
+
+
 @pytest.mark.parametrize("listed", ['{"files": []}', '{"files": null}', '{"files": {"id": "a"}}', "[]", "7"])
 def test_a_list_that_holds_nothing_yet_is_waited_for(listed: str) -> None:
     with pytest.raises(NotReady):
@@ -320,6 +362,11 @@ def test_a_token_lasts_a_little_less_than_is_said(lasts: str, kept: float | None
         ([{**STATE, "only": {"/a": 1}}, PLAIN], {}, "each with take, and only with each"),
         ([{**PLAIN, "form": {"a": "b"}}], {}, "post only"),
         ([PLAIN], {"login": {"post": "{document}/x"}}, "{document}"),
+        (
+            [FILES, {**FILES, "take": {"other": "/id"}}, {"get": "{api_base}/{file}/{other}", "save": "document"}],
+            {},
+            "its list is another",
+        ),
         ([PLAIN], {"login": LOGIN}, "a request that uses {token}, or no login"),
         ([{**PLAIN, "name": "{document:upper}"}], {}, "after the colon stands nothing"),
         ([{"post": "{api_base}/x", "json": {"day": datetime.date(2026, 1, 1)}, "save": "document"}], {}, "no dates"),

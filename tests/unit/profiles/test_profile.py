@@ -9,6 +9,7 @@ from werkzeug.test import Client
 
 from tests.guard import secret
 from tests.kinds import provider_kind
+from webhook_svc import wiring
 from webhook_svc.config import Kinds, load
 from webhook_svc.core.errors import ConfigError
 from webhook_svc.core.sections import Config
@@ -153,6 +154,11 @@ def test_another_setting_may_serve_as_the_secret(tmp_path: Path) -> None:
         ("{document}", "{docment}", "{docment}"),
         ('v1={signature}"', 'v1={sig}"', "simulate without {sig}"),
         ("[verify]", "[verify", "expected a profile: TOML"),
+        ("tenant = {", "class = {", "settings.class: found a name that means something else"),
+        ("tenant = {", "wait_for_parts = {", "settings.wait_for_parts: found a name that means something else"),
+        ("deadline = 7", 'secret = "tenant"', "found one of kind text, expected a secret"),
+        ("deadline = 7", "deadline = nan", "a deadline from 0.5"),
+        ("^v1=([0-9a-f]{64})$", "^v1=(?:[0-9a-f]+)+$", "verify"),
         ("deadline = 7", 'secret = "nobody"', "profile.secret: found a name of nothing"),
     ],
 )
@@ -171,6 +177,34 @@ def test_a_file_that_is_no_profile_is_refused_with_a_sentence(tmp_path: Path, co
     with pytest.raises(ConfigError) as raised:
         loaded(tmp_path / "acme.toml")
     assert "acme.toml" in str(raised.value)
+
+
+def test_a_guide_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.with_suffix(".md").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"UTF-8 text in acme\.md"):
+        loaded(path)
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(ConfigError, match="null byte"):
+        loaded("file:a\0b")
+
+
+def test_a_profile_is_read_once_for_all(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    config = loaded(path)
+    path.write_text(ACME.replace("tenant = {", "region = {").replace("{tenant}", "{region}"))
+    made = wiring.service(config)
+    made.close()
+    assert ["x"] == list(made.parties.sources)
+
+
+def test_a_profile_of_a_user_is_told_what_its_signature_does_not_cover(tmp_path: Path) -> None:
+    path = written(tmp_path, ACME.replace('"{body}"', '"{json:/type}"'))
+    config = loaded(path)
+    provider = provider_kind(f"file:{path}")("x", config.sources["x"].settings)
+    assert ["the signature does not cover /id"] == [one.partition(":")[0] for one in provider.warnings()]
 
 
 def test_a_profile_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ BASE = "https://api.example.test/v1"
 AUTH = {"Authorization": "Bearer {api_key}"}
 FILE = {"get": "{api_base}/c/{document}", "headers": AUTH, "save": "document"}
 TABLE: Mapping[str, Any] = {
-    "secrets": ["in-house-secret"],
+    "secrets": ["in-house-secret-1"],
     "values": {"api_base": BASE, "api_key": "key-1"},
     "verify": {"alg": "hmac-sha256", "message": "{body}", "signature": "header:X-Signature"},
     "event": {"type": "/type", "ready": ["done"], "document": "/id"},
@@ -240,7 +240,7 @@ def test_a_description_that_cannot_work_is_refused_with_a_sentence(changed: dict
 def test_a_callback_that_is_not_signed_does_not_choose_the_address(verify: dict[str, str], link: str) -> None:
     event = {**TABLE["event"], "name": "/name", "take": {"link": "/url"}}
     download = [{"get": f"{{{link}}}", "save": "document"}]
-    secrets = [] if verify["alg"] == "none" else ["in-house-secret"]
+    secrets = [] if verify["alg"] == "none" else ["in-house-secret-1"]
     [problem] = problems_of(secrets=secrets, verify=verify, event=event, download=download)
     assert f"step 1 with another address than {{{link}}}, which the callback says" in problem.expected
     assert [] == problems_of(secrets=secrets, verify=verify, download=LINKED)
