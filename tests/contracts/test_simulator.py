@@ -3,7 +3,9 @@
 import dataclasses
 import hashlib
 import http.client
+import io
 import json
+import zipfile
 from collections.abc import Callable, Generator
 from email.utils import formatdate
 from typing import Any
@@ -190,12 +192,13 @@ def test_the_document_comes_where_everything_that_may_fail_does(world: World) ->
     assert world.provider.offers() - {DOCUMENT} == set(world.lacking)
 
 
-def test_a_document_is_a_pdf_of_at_least_the_size_that_was_asked_for(world: World) -> None:
+def test_a_document_is_a_pdf_or_a_zip_of_them_of_at_least_the_size_that_was_asked_for(world: World) -> None:
     world.simulator.finish("d-1", size=100_000)
     content = world.simulator.document_bytes("d-1")
     assert len(content) >= 100_000
-    assert content.startswith(b"%PDF-")
-    assert content.rstrip().endswith(b"%%EOF")
+    for document in files_in(content):
+        assert document.startswith(b"%PDF-")
+        assert document.rstrip().endswith(b"%%EOF")
 
 
 def test_two_documents_have_different_bytes_and_one_document_always_the_same(world: World) -> None:
@@ -497,6 +500,14 @@ def warnings_of_the_list(world: World) -> list[str]:
     world.drive(world.provider.completed_since(NOW - 1))
     assert [] == [warning for warning in world.warnings if MARK in warning]
     return list(world.warnings)
+
+
+def files_in(content: bytes) -> list[bytes]:
+    """Those of a ZIP, or the file itself."""
+    if not content.startswith(b"PK"):
+        return [content]
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [archive.read(name) for name in archive.namelist()]
 
 
 def is_cut(world: World) -> bool:

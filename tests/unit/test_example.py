@@ -18,6 +18,7 @@ from webhook_svc.config import SECTIONS, Kinds, load
 from webhook_svc.core.registry import Registry
 from webhook_svc.core.sections import Config, SinkKeys, SourceKeys
 from webhook_svc.providers import PROVIDERS
+from webhook_svc.simulators.docusign import private_key
 from webhook_svc.sinks import SINKS
 
 
@@ -35,6 +36,7 @@ FAKE = {
     "GDRIVE_KEY": service_account_key(),
     "IMAP_URL": "imaps://user:password@mail.example",
     "PLATFORM_PUBLIC_KEY": "JrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=",
+    "ANVIL_PRIVATE_KEY": private_key(),
     "SFTP_PRIVATE_KEY": a_private_key(),
     "SMTP_URL": "smtps://user:password@mail.example",
 }

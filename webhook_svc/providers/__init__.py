@@ -7,6 +7,7 @@ from ..core.registry import Entry, Registry, TomlFiles
 PROVIDERS = Registry(
     "webhook_svc.providers",
     {
+        "anvil": Entry(target="webhook_svc.providers.anvil:Anvil"),
         "docusign": Entry(target="webhook_svc.providers.docusign:Docusign"),
         "esignon": Entry(target="webhook_svc.providers.esignon:Esignon"),
         "firma": Entry(target="webhook_svc.providers.firma:Firma"),

@@ -6,24 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.settings import Secret
+from .private_keys import rsa_private_key
 
 
 def signed(claims: Mapping[str, Any], key: Secret, headers: Mapping[str, str] | None = None) -> str:
-    """The compact form. `key` is an RSA private key in PEM form, whose line ends may be written `\\n` as an environment
-    variable likes them; ValueError, without a word of it, where it is none."""
+    """The compact form. `key` is an RSA private key in PEM form; ValueError, without a word of it, where it is none."""
     # Imported here: most installations log in nowhere in this way and need not hold OpenSSL's bindings in memory.
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        loaded = load_pem_private_key(key.reveal().replace("\\n", "\n").encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        loaded = None
-    if not isinstance(loaded, RSAPrivateKey):
-        raise ValueError("an RSA private key in PEM form, without a password")
+    loaded = rsa_private_key(key)
     head = {"alg": "RS256", "typ": "JWT", **(headers or {})}
     text = f"{_part(head)}.{_part(claims)}"
     return f"{text}.{_base64(loaded.sign(text.encode(), PKCS1v15(), SHA256()))}"

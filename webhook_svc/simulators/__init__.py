@@ -7,6 +7,7 @@ from ..core.registry import Entry, Registry, TomlFiles
 SIMULATORS = Registry(
     "webhook_svc.simulators",
     {
+        "anvil": Entry(target="webhook_svc.simulators.anvil:AnvilSimulator"),
         "docusign": Entry(target="webhook_svc.simulators.docusign:DocusignSimulator"),
         "esignon": Entry(target="webhook_svc.simulators.esignon:EsignonSimulator"),
         "firma": Entry(target="webhook_svc.simulators.firma:FirmaSimulator"),

@@ -34,6 +34,7 @@ from webhook_svc.download.fetch import Fetcher
 from webhook_svc.http import HttpClient
 from webhook_svc.vault.local import LocalVault
 
+ZIP = b"PK\x03\x04" + b"x" * 5000 + b"PK\x05\x06" + bytes(16) + b"\x07\x00comment"
 PDF = b"%PDF-1.7\n" + b"x" * 5000 + b"\nstartxref\n1234\n%%EOF\n"
 REF = DocumentRef(id="doc-1", name="Lease")
 
@@ -599,6 +600,30 @@ def test_inline_bytes_are_checked_too(run: Callable[..., Haul]) -> None:
         run(flow)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"<html>", "do not begin like one"),
+        (PDF, "do not begin like one"),
+        (ZIP[:-1], "cut off"),
+        (ZIP[:-30], "cut off"),
+    ],
+)
+def test_what_is_no_whole_zip_does_not_pass_for_one(content: bytes, reason: str) -> None:
+    check = Check("application/zip")
+    check.update(content)
+    with pytest.raises(DocumentCheckFailed, match=reason):
+        check.finish()
+
+
+@pytest.mark.parametrize("content", [ZIP, b"PK\x05\x06" + bytes(18)], ids=["of files", "of none"])
+def test_a_whole_zip_passes(content: bytes) -> None:
+    check = Check("application/zip")
+    check.update(content)
+    check.finish()
+
+
 @pytest.mark.parametrize("size", [1, 7, 1023, 1024, 2049, 10_000])
 def test_a_pdf_is_checked_the_same_in_whatever_chunks_it_comes(size: int) -> None:
     whole, cut = Check("application/pdf; charset=binary"), Check("application/PDF")
@@ -624,7 +649,7 @@ def test_a_pdf_is_checked_the_same_in_whatever_chunks_it_comes(size: int) -> Non
         ("🎉.pdf", {"name": "🎉.pdf"}, None),
         ("Lease.pdf", {}, None),
         ("certificate.pdf", {"part": "certificate"}, None),
-        ("Lease.zip", {"content_type": "application/zip"}, None),
+        ("Lease.csv", {"content_type": "text/csv"}, None),
     ],
 )
 def test_a_part_is_named(saving: Callable[..., Haul], expected: str, save: Any, header: str | None) -> None:
@@ -649,7 +674,7 @@ def test_names_in_one_haul_differ_even_where_case_does_not_count(run: Callable[.
 def test_the_type_is_the_one_announced_else_the_one_answered(saving: Callable[..., Haul]) -> None:
     answered = {"Content-Type": "Text/XML; charset=utf-8"}
     assert "text/xml" == saving(b"<a/>", headers=answered, content_type="").parts[0].content_type
-    assert "application/zip" == saving(b"PK", headers=answered, content_type="application/zip").parts[0].content_type
+    assert "text/csv" == saving(b"a,b", headers=answered, content_type="text/csv").parts[0].content_type
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
