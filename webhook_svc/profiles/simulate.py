@@ -1,6 +1,6 @@
 """What the simulator of a described sender has to know beside the description: how callbacks look."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,10 +30,11 @@ class Simulate:
 
     def check(self, described: Description) -> None:
         """ValueError where a template speaks of something that nobody knows."""
-        for text in self._texts():
-            for field in Template.parse(text).fields:
-                if field.name not in (*NAMES, "link", "old", "secret"):
-                    raise ValueError(f"simulate without {field} (known: {', '.join(NAMES)})")
+        _check(texts_in(self.callback), NAMES)
+        _check((*self.headers.values(), *self.form.values()), NAMES)
+        _check((self.signature, self.rotated), (*NAMES, "old"))
+        _check((self.secret,), ("secret",))
+        _check(texts_in(self.answers), (*NAMES, "link"))
         asking = [step for step in described.download if step.asks]
         if len(asking) != len(self.answers):
             raise ValueError(f"{len(asking)} answers in simulate.answers: one for each asking step")
@@ -43,6 +44,9 @@ class Simulate:
     def kind(self, described: Description) -> str:
         return self.ready or next(iter((*described.event.ready, *described.event.changed)), "")
 
-    def _texts(self) -> Iterator[str]:
-        yield from (*texts_in(self.callback), *texts_in(self.answers))
-        yield from (*self.headers.values(), *self.form.values(), self.signature, self.rotated, self.secret)
+
+def _check(texts: Iterable[str], known: Sequence[str]) -> None:
+    for text in texts:
+        for field in Template.parse(text).fields:
+            if field.name not in known:
+                raise ValueError(f"simulate without {field} (known: {', '.join(known)})")

@@ -2,17 +2,15 @@
 
 import hmac
 import itertools
-import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import quote, urlencode
 
 from flask import Response, request
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, NotGenuine
 from ..core.ports import Simulator
 from ..core.settings import Secret
 from ..core.template import Template
@@ -22,15 +20,13 @@ from ..profiles.description import Description, ListCall, LoginCall
 from ..profiles.profile import Profile, read, read_simulate
 from ..profiles.simulate import Simulate
 from ..profiles.steps import DownloadStep, fits, values_taken
-from ..signing.reading import Place
-from ..signing.sign import sign, signed_message
+from ..signing.verify import Verifier
 from .account import Account, Signed, made_up, said
+from .callbacks import Callbacks
 from .filling import placed, put, typed
 from .mark import MARK
 from .offered import late_path, quirks_of, shows_late, shows_not_ready
 from .routes import Route, route_of
-
-_BOUNDARY = "----boundary-of-the-form"
 
 
 class DescribedSimulator(Account, Simulator):
@@ -100,64 +96,13 @@ class DescribedSimulator(Account, Simulator):
 
     def _callback(self, names: dict[str, str]) -> RawRequest:
         names = {**names, **self._time(self.signed_at())} if self.described.verify.tolerance else names
-        if self.described.verify.message == "{base}":
-            return self._signed_message(self._request({**names, "signature": ""}), int(names["ts"]))
-        text = self._signature(self._bare(names), names)
-        placed = self._request({**names, "signature": text})
-        place = Place.parse(self.described.verify.signature) if text else None
-        if place and place.kind == "header":
-            return _with_header(placed, place.name, text)
-        if place and place.kind == "query":
-            return _with_query(placed, f"{place.name}={quote(text, safe='')}")
-        return placed
-
-    def _bare(self, names: Mapping[str, str]) -> RawRequest:
-        """What is signed; a header that is to carry the signature says already what else it says."""
-        bare, empty = self._request({**names, "signature": ""}), {**names, "signature": "", "old": ""}
-        place = Place.parse(self.described.verify.signature) if self.described.verify.signature else None
-        if place is None or place.kind != "header":
-            return bare
-        return _with_header(bare, place.name, filled(self.simulated.signature, empty))
-
-    def _signature(self, bare: RawRequest, names: Mapping[str, str]) -> str:
-        """What stands at the signature's place; "" where nothing is signed."""
-        verify = self.described.verify
-        if verify.alg == "none":
-            return ""
-        values = {name: names[name] for name in ("ts", "id") if name in verify.vars}
-        by = {name: sign(verify, Secret(key), bare, values=values) for name, key in self._keys().items()}
-        text = self.simulated.rotated if "old" in by else self.simulated.signature
-        return str(filled(text, {**names, **by}))
-
-    def _signed_message(self, bare: RawRequest, at: int) -> RawRequest:
-        """RFC 9421. What is covered are headers: of our address the sender of a simulation knows nothing yet."""
-        verify, keys = self.described.verify, self._keys()
-        key = Secret(keys.get("old", keys["signature"]))
-        return signed_message(verify, key, bare, created=at, keyid=next(iter(verify.keyids), ""))
+        return Callbacks(verify=self.described.verify, simulated=self.simulated).signed(names, self._keys())
 
     def _keys(self) -> dict[str, str]:
         if self.shown.take("rotated_secret"):
             return {"signature": self.next_secret, "old": self.secret}
         wrong = self._written(made_up(64)) if self.shown.take("wrong_signature") else ""
         return {"signature": wrong or self.secret}
-
-    def _request(self, names: Mapping[str, str]) -> RawRequest:
-        content = json.dumps(typed(self.simulated.callback, names), separators=(",", ":")).encode()
-        kind, body = self._body(content, names)
-        headers = [("content-type", kind)]
-        headers += [(name.lower(), filled(text, names)) for name, text in self.simulated.headers.items()]
-        return RawRequest(headers=tuple(headers), body=body)
-
-    def _body(self, content: bytes, names: Mapping[str, str]) -> tuple[str, bytes]:
-        form, _, field = self.described.verify.body_view.partition(":")
-        if form == "multipart":
-            head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"\r\n\r\n'
-            body = head.encode() + content + f"\r\n--{_BOUNDARY}--\r\n".encode()
-            return f"multipart/form-data; boundary={_BOUNDARY}", body
-        if form == "form":
-            fields = {**filled(self.simulated.form, names), **({field: content} if field else json.loads(content))}
-            return "application/x-www-form-urlencoded", urlencode(fields).encode()
-        return "application/json", content
 
     # --- the API --------------------------------------------------------------------------------------------------
 
@@ -313,7 +258,22 @@ def kind_of(path: Path, name: str = "") -> type:
         "simulated": simulated,
         "quirks": tuple(quirks_of(profile, simulated)),
     }
-    return type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
+    made = type(f"Simulator_{path.stem}", (DescribedSimulator,), members)
+    _try(made, profile)
+    return made
+
+
+def _try(made: type[DescribedSimulator], profile: Profile) -> None:
+    """Some ways to sign cannot be played: that is told before anybody waits for a callback that verifies."""
+    try:
+        one = made()
+        callback = one.finish("d-1")[-1]
+        signed = (one.secret,) if profile.description.verify.alg != "none" else ()
+        Verifier(profile.description.verify, [Secret(text) for text in signed], "").verify(callback, one.clock())
+    except (ValueError, KeyError, NotGenuine) as error:
+        raise ConfigError(
+            f"{profile.name} cannot be simulated: what [simulate] makes does not verify ({error})"
+        ) from error
 
 
 def _page_number(asked: ListCall, fields: Mapping[str, str]) -> int:
@@ -331,11 +291,3 @@ def _values_taken(step: DownloadStep, answer: Any) -> Iterator[tuple[str, str]]:
     for one in listed:
         if all(fits(at_path(one, path), wanted) for path, wanted in step.only.items()):
             yield from ((name, str(value)) for name, value in values_taken(step, one).items())
-
-
-def _with_header(request: RawRequest, name: str, value: str) -> RawRequest:
-    return RawRequest(headers=(*request.headers, (name, value)), query=request.query, body=request.body)
-
-
-def _with_query(request: RawRequest, query: str) -> RawRequest:
-    return RawRequest(headers=request.headers, query=query, body=request.body)

@@ -114,6 +114,25 @@ def test_a_profile_without_a_simulation_says_so(tmp_path: Path) -> None:
         SIMULATORS.load(f"file:{path}")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"{body}"', '"{url}{body}"'),
+        ('signature = "v1={signature}"', ""),
+        ('alg = "hmac-sha256"', 'alg = "ecdsa-p256-sha256"\nkey = "base64"'),
+    ],
+)
+def test_a_profile_that_cannot_be_played_says_so_at_once(tmp_path: Path, before: str, after: str) -> None:
+    path = written(tmp_path, ACME.replace(before, after))
+    with pytest.raises(ConfigError, match="cannot be simulated"):
+        SIMULATORS.load(f"file:{path}")
+
+
+@pytest.mark.parametrize("text", ["{link}", "{old}", "{secret}"])
+def test_a_callback_has_no_link_and_no_secret_to_fill_in(tmp_path: Path, text: str) -> None:
+    assert "simulate without" in told(tmp_path, ACME.replace('id = "{document}" }', f'id = "{text}" }}'))
+
+
 def test_a_source_may_change_a_key_of_its_profile(tmp_path: Path) -> None:
     described = loaded(written(tmp_path), event={"document": "/contract"}).sources["x"].settings.described
     assert ("/contract", ("done",)) == (described.event.document, described.event.ready)
