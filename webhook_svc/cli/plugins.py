@@ -54,8 +54,11 @@ def _facts_of(name: str, registry: Registry) -> dict[str, Any]:
         what, traits = what_of(kind), kind.traits
     except ConfigError as error:
         what, traits = str(error), Traits(parts=())
+    return {"name": name, **_told(what, traits)}
+
+
+def _told(what: str, traits: Traits) -> dict[str, Any]:
     return {
-        "name": name,
         "what": what,
         "verify": traits.verify,
         "handshake": traits.handshake,
@@ -127,7 +130,12 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     if as_json:
         keys = ("key", "type", "default", "doc")
         echo_json(
-            {"name": name, "guide": guide_of(kind), "settings": [dict(zip(keys, row, strict=True)) for row in rows]}
+            {
+                "name": name,
+                **_about_json(kind),
+                "guide": guide_of(kind),
+                "settings": [dict(zip(keys, row, strict=True)) for row in rows],
+            }
         )
         return
     click.echo(f"{name}: {what_of(kind)}\n")
@@ -136,6 +144,13 @@ def _explain_one(kind: Any, name: str, common: type, as_json: bool) -> None:
     for line in _about(kind):
         click.echo(line)
     click.echo(table(("SETTING", "TYPE", "DEFAULT", "WHAT IT DOES"), rows, longest=40))
+
+
+def _about_json(kind: Any) -> dict[str, Any]:
+    """Of a provider what the table says of it, and the sender's patience; nothing of a sink."""
+    if not hasattr(kind, "traits"):
+        return {}
+    return {**_told(what_of(kind), kind.traits), "deadline": kind.deadline}
 
 
 def _about(kind: Any) -> Iterator[str]:

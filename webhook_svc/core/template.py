@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([a-zA-Z_][\w.-]*)(?::([^{}]*))?\}|[{}]")
@@ -27,8 +28,10 @@ class Template:
     pieces: tuple[str | Field, ...]
 
     @classmethod
+    @lru_cache(512)
     def parse(cls, text: str) -> "Template":
-        """ValueError with the place of a brace that belongs to nothing."""
+        """ValueError with the place of a brace that belongs to nothing. Templates come from the configuration alone,
+        and are few."""
         pieces: list[str | Field] = []
         end = 0
         for match in _FIELD.finditer(text):
