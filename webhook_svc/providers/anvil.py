@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, ClassVar, Final
 
 from ..core.errors import Ignored, NotReady, Permanent, Retryable, Unlikely
-from ..core.flow import EventTypes, Fates, failure, object_in, segment, told
+from ..core.flow import EventTypes, Fates, failure, object_in, segment, told, told_in
 from ..core.links import address
 from ..core.lists import Page, newest_first
 from ..core.outgoing import Call, Listed, Request, Save
@@ -147,7 +147,8 @@ class Anvil(Provider):
         answer = yield Call(request=self._request(url, {"query": query, "variables": variables}))
         found = at_path(object_in(answer, _FATES, "Anvil"), f"data.{path}")
         if not isinstance(found, Mapping):
-            raise Unlikely("Anvil knows nothing of this packet or organisation, or cannot tell now")
+            words = told_in(answer, "errors.0.message")
+            raise Unlikely(f"Anvil knows no such {path}, or cannot tell now" + (f" ({words})" if words else ""))
         return found
 
     def _request(self, url: str, json: Any = None) -> Request:

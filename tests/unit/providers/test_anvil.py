@@ -110,6 +110,13 @@ def test_files_are_fetched_of_a_completed_packet_alone(answer: Answer, fate: typ
     assert fate is type(raised.value)
 
 
+def test_what_graphql_says_of_an_error_is_told() -> None:
+    flow = anvil().steps(REF)
+    next(flow)
+    with pytest.raises(Unlikely, match=r"^Anvil knows no such etchPacket, or cannot tell now \(no field x\)$"):
+        flow.send(Answer(status=200, body=b'{"data": null, "errors": [{"message": "no field\\nx"}]}'))
+
+
 def test_the_files_of_a_completed_packet_come_as_one_zip() -> None:
     flow = anvil().steps(dataclasses.replace(REF, name=""))
     next(flow)
