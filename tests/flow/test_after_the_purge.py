@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import START
 from tests.contracts.way import Switch, Way
-from tests.kinds import can_list
+from tests.kinds import can_list, with_stores
 from webhook_svc.core.asking import ReplayOrder
 from webhook_svc.core.types import RawRequest
 from webhook_svc.download.fetch import Fetcher
@@ -137,7 +137,7 @@ def past(store_url: str, clock: Any, switch: Switch, tmp_path: Path) -> Iterator
 # --- callbacks --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("store_url", "name"), with_stores(NAMES), indirect=["store_url"])
 def test_a_callback_that_comes_again_after_the_purge_asks_for_nothing_and_sends_nothing(
     past: Callable[..., Past], name: str
 ) -> None:
@@ -164,7 +164,7 @@ def test_another_event_about_a_signing_that_was_delivered_long_ago_asks_the_prov
 # --- the provider's list ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize(("store_url", "name"), with_stores(LISTED), indirect=["store_url"])
 def test_a_list_that_reaches_back_before_the_purge_sends_nothing_again(past: Callable[..., Past], name: str) -> None:
     here = past(name)
     vault, way = here.vault, here.way

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,9 +34,16 @@ class Stand:
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
-        self.port = free_port()
+        # Held until the simulator listens there, or one of many other processes would be given it meanwhile.
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", 0))
+        self.port: int = self._held.getsockname()[1]
         self._secret, self._api_key = made_up(64), made_up(32)
         self._tokens = [made_up(32)] if self._built().needs_url_token() else []
+
+    def close(self) -> None:
+        self._held.close()
 
     def table(self) -> str:
         keys = {**FORWARDED, "parts": PARTS, "tokens": self._tokens}
@@ -66,6 +74,8 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
     names = [name for name in SIMULATORS.names() if empty_url.startswith("sqlite") or name in WITH_POSTGRES]
     stands, port = [Stand(name) for name in names], free_port()
     with ExitStack() as stack:
+        for stand in stands:
+            stack.callback(stand.close)
         world = stack.enter_context(World(tmp_path, known={}))
         store = SqlStore(empty_url)
         stack.callback(store.close)
