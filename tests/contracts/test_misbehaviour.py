@@ -149,16 +149,13 @@ def knowing(quirk: str) -> list[str]:
     return [name for name in NAMES if knows(name, quirk)]
 
 
-OF_ONE_ENGINE = {
-    EVER: ("not_ready", "not_found", "expired_link", "token_down"),
-    1: tuple(quirk for quirk, _ in PROMISES),
-}
-"""Of described senders the answer to one misbehaviour is their own, and so is what "not ready" and "not there" look like;
-how long anything else is borne is decided by the engine, which `generic` shows."""
+THEIR_OWN = ("not_ready", "not_found", "expired_link", "token_down")
+"""How long these are borne is up to a description too; how long anything else is, its engine decides, and `generic`
+shows it. What is answered to one of each kind is everybody's own."""
 
 
 def is_tried(name: str, quirk: str, times: int) -> bool:
-    return knows(name, quirk) and (not is_described(name) or times == 2 or quirk in OF_ONE_ENGINE.get(times, ()))
+    return knows(name, quirk) and (times <= 2 or quirk in THEIR_OWN or not is_described(name))
 
 
 CASES = [(name, quirk, times) for name in NAMES for quirk, times in PROMISES if is_tried(name, quirk, times)]
