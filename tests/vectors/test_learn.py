@@ -12,7 +12,7 @@ from tests.vectors.test_vectors import ALL, VALID, Case
 from webhook_svc.core.errors import NotGenuine
 from webhook_svc.core.settings import Secret
 from webhook_svc.providers import PROVIDERS
-from webhook_svc.signing.learn import Learned, learn, table
+from webhook_svc.signing.learning.learn import Learned, learn, table
 from webhook_svc.signing.verify import Verifier, VerifySettings
 from webhook_svc.wiring.learning import learned
 

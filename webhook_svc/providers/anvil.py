@@ -23,7 +23,7 @@ from ..core.ports import Flow, Provider, Scheme, Steps
 from ..core.settings import Secret, Url, setting
 from ..core.traits import Traits
 from ..core.types import DOCUMENT, DocumentRef, RawRequest, SourceEvent, at_path, parse_json
-from ..signing.private_keys import rsa_private_key
+from ..signing.outgoing.private_keys import rsa_private_key
 from ..signing.verify import Verifier, VerifySettings
 from ..signing.wrapped import unwrapped
 

@@ -35,7 +35,7 @@ from ..core.template import header_text, url_segment
 from ..core.traits import Traits
 from ..core.types import CERTIFICATE, DOCUMENT, EMPTY, DocumentRef, RawRequest, SourceEvent
 from ..core.xmltext import is_xml, texts
-from ..signing.jwt import signed
+from ..signing.outgoing.jwt import signed
 from ..signing.verify import Verifier, VerifySettings
 
 # --- settings and events ----------------------------------------------------------------------------------------------

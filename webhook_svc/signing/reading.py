@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from ..core.errors import NotGenuine
 from ..core.types import RawRequest, at_path, parse_json
 from .forms import viewed
-from .patterns import LONGEST, pattern
+from .patterns.judge import LONGEST, pattern
 
 __all__ = ["LONGEST", "Place", "Reading", "pattern", "query_items", "taken", "viewed_json"]
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from typing import Final, Literal, cast, get_args
 
 from ..core.settings import setting, suggestion
-from . import message_signatures
-from .components import identifier
 from .forms import check_view
 from .message import Message
 from .presets import PRESETS
 from .reading import Place, pattern
+from .rfc9421 import message_signatures
+from .rfc9421.components import identifier
 
 Algorithm = Literal[
     "hmac-sha256",

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from ..core.settings import Secret
 from ..core.types import EMPTY, RawRequest
-from .components import Components, identifier
 from .keys import PUBLIC_KEY_ALGORITHMS, decode_key, digest
-from .message_signatures import DIGEST, INPUT, base_of, content_digest, only_input
 from .reading import Place, Reading
+from .rfc9421.components import Components, identifier
+from .rfc9421.message_signatures import DIGEST, INPUT, base_of, content_digest, only_input
 from .settings import VerifySettings
 
 

@@ -18,8 +18,8 @@ from ..core.types import RawRequest, at_path, parse_json
 from .client_certificate import ClientCertificates, fingerprint_of, presented
 from .forms import replaced, viewed
 from .keys import Check, checker, decode_signature
-from .message_signatures import MessageSignatures
 from .reading import LONGEST, Place, Reading, pattern, query_items, taken
+from .rfc9421.message_signatures import MessageSignatures
 from .settings import VerifySettings
 
 __all__ = ["Verifier", "VerifySettings"]
@@ -91,7 +91,7 @@ class Verifier:
     def explain(self, request: RawRequest, now: float) -> tuple[Explanation, ...]:
         """What it sees in the callback, for a person: see `core.ports.Explains`."""
         # Imported here: only a person at a command line asks.
-        from .explain import explained
+        from .explaining.explain import explained
 
         return (explained(self._settings, self._secrets, self._public_url, request, now),)
 

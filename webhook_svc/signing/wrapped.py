@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ..core.settings import Secret
-from .private_keys import rsa_private_key
+from .outgoing.private_keys import rsa_private_key
 
 _LONGEST: Final = 8 * 1024 * 1024
 _KEY_BYTES: Final = 32

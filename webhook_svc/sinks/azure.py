@@ -15,7 +15,7 @@ from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, hosts_in, setting
 from ..core.types import Delivery, Receipt
-from ..signing.shared_key import SharedKey, sign
+from ..signing.outgoing.shared_key import SharedKey, sign
 from .shared.answers import failure
 from .shared.bearer import Bearer, by_form
 from .shared.objects import Bucket, check_prefix, delivered, md5_of, same_md5

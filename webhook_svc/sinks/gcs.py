@@ -12,7 +12,7 @@ from ..core.outgoing import Answer, Request, Token
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, hosts_in, setting
 from ..core.types import Delivery, Receipt
-from ..signing.bucket import error_code
+from ..signing.outgoing.bucket import error_code
 from .shared.answers import failure
 from .shared.bearer import Bearer
 from .shared.objects import Bucket, check_prefix, delivered, md5_of, same_md5

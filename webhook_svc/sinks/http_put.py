@@ -12,7 +12,7 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import EMPTY, Delivery, Receipt, at_path
-from ..signing.bucket import NOT_IMPLEMENTED, error_code, knows_no_condition
+from ..signing.outgoing.bucket import NOT_IMPLEMENTED, error_code, knows_no_condition
 from .shared.address import FIELDS, Address, values_of
 from .shared.answers import failure
 from .shared.hook import host, origin

@@ -12,8 +12,8 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
-from ..signing.aws4 import NOTHING, Aws4Key, sign
-from ..signing.bucket import (
+from ..signing.outgoing.aws4 import NOTHING, Aws4Key, sign
+from ..signing.outgoing.bucket import (
     BUCKET,
     NOT_IMPLEMENTED,
     REGION,

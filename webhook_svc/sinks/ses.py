@@ -13,7 +13,7 @@ from ..core.ports import Clock, Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import Delivery, Receipt
 from ..files import CHUNK
-from ..signing.aws4 import NOTHING, Aws4Key, sign
+from ..signing.outgoing.aws4 import NOTHING, Aws4Key, sign
 from .mail.letter import Letter, LetterSettings
 from .mail.mailing import PROOF, Mailing, Taken, check_recipients, post, said_in
 from .mail.mime import compose

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..core.settings import Secret, host_of
-from ..signing.aws4 import Aws4Key
-from ..signing.bucket import BUCKET, REGION, bucket_url
+from ..signing.outgoing.aws4 import Aws4Key
+from ..signing.outgoing.bucket import BUCKET, REGION, bucket_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from ..core.errors import ArtifactLost, Retryable
 from ..core.outgoing import Answer, Request, Upload
 from ..core.ports import ANSWER_LIMIT, Clock, Http
 from ..core.types import Artifact
-from ..signing.aws4 import NOTHING, sign
-from ..signing.bucket import checksum, error_code, stored_checksum
+from ..signing.outgoing.aws4 import NOTHING, sign
+from ..signing.outgoing.bucket import checksum, error_code, stored_checksum
 from .address import BucketAddress
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

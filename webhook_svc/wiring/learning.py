@@ -12,8 +12,8 @@ from ..core.ports import Provider, Scheme
 from ..core.settings import Secret, Url
 from ..core.types import EMPTY, RawRequest
 from ..providers import PROVIDERS
-from ..signing.learn import Lesson, learn, moments, table, variants, warnings
-from ..signing.sent import basic_pair
+from ..signing.explaining.sent import basic_pair
+from ..signing.learning.learn import Lesson, learn, moments, table, variants, warnings
 
 _DESCRIBED: Final = "generic"
 _FILLED: Final[Mapping[Any, Any]] = types.MappingProxyType(

@@ -22,7 +22,7 @@ import requests
 from tests.guard import secret
 from webhook_svc.core.outgoing import Request
 from webhook_svc.core.settings import Secret
-from webhook_svc.signing.shared_key import SharedKey, sign
+from webhook_svc.signing.outgoing.shared_key import SharedKey, sign
 
 from .base import Rig, make_sink
 from .front import before

@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 
 from webhook_svc.core.outgoing import Request, Upload
 from webhook_svc.core.settings import Secret
-from webhook_svc.signing.aws4 import Aws4Key, sign
+from webhook_svc.signing.outgoing.aws4 import Aws4Key, sign
 
 NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 MAY_2013 = 1369353600.0

@@ -17,7 +17,7 @@ from webhook_svc.core.ports import Explains
 from webhook_svc.core.settings import Secret
 from webhook_svc.core.types import RawRequest
 from webhook_svc.signing.choice import AnyOf, Nobody
-from webhook_svc.signing.message_signatures import content_digest
+from webhook_svc.signing.rfc9421.message_signatures import content_digest
 from webhook_svc.signing.sign import sign
 from webhook_svc.signing.timed import timed
 from webhook_svc.signing.verify import Verifier, VerifySettings

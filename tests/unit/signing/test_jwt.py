@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.guard import secret
 from webhook_svc.core.settings import Secret
-from webhook_svc.signing.jwt import signed
+from webhook_svc.signing.outgoing.jwt import signed
 from webhook_svc.simulators.docusign import private_key, rsa_key
 
 

@@ -13,10 +13,10 @@ import pytest
 from tests.guard import secret
 from webhook_svc.core.settings import Secret
 from webhook_svc.core.types import RawRequest
-from webhook_svc.signing.families import families
-from webhook_svc.signing.learn import Learned, Lesson, learn, table, warnings
-from webhook_svc.signing.message_signatures import content_digest
+from webhook_svc.signing.learning.families import families
+from webhook_svc.signing.learning.learn import Learned, Lesson, learn, table, warnings
 from webhook_svc.signing.presets import PRESETS
+from webhook_svc.signing.rfc9421.message_signatures import content_digest
 from webhook_svc.signing.sign import sign
 from webhook_svc.signing.verify import Verifier, VerifySettings
 

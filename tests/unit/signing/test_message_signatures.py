@@ -20,11 +20,11 @@ from webhook_svc.core.errors import NotGenuine
 from webhook_svc.core.ids import fingerprint
 from webhook_svc.core.settings import Secret
 from webhook_svc.core.types import RawRequest
-from webhook_svc.signing.components import Components, identifier
-from webhook_svc.signing.message_signatures import base_of, content_digest
 from webhook_svc.signing.public_keys import check_of
+from webhook_svc.signing.rfc9421.components import Components, identifier
+from webhook_svc.signing.rfc9421.message_signatures import base_of, content_digest
+from webhook_svc.signing.rfc9421.structured import InnerList, Item, Token, dictionary, item
 from webhook_svc.signing.sign import sign, signed_message
-from webhook_svc.signing.structured import InnerList, Item, Token, dictionary, item
 from webhook_svc.signing.verify import Verifier, VerifySettings
 
 NOW = 1_618_884_473

@@ -12,8 +12,9 @@ import pytest
 
 from webhook_svc.core.errors import Problem
 from webhook_svc.core.settings import build
-from webhook_svc.signing import patterns, timed
-from webhook_svc.signing.patterns import LONGEST, pattern
+from webhook_svc.signing import timed
+from webhook_svc.signing.patterns import judge as patterns
+from webhook_svc.signing.patterns.judge import LONGEST, pattern
 from webhook_svc.signing.presets import PRESETS
 from webhook_svc.signing.verify import VerifySettings
 

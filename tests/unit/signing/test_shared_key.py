@@ -13,7 +13,7 @@ import pytest
 
 from webhook_svc.core.outgoing import Request, Upload
 from webhook_svc.core.settings import Secret
-from webhook_svc.signing.shared_key import SharedKey, sign, string_to_sign
+from webhook_svc.signing.outgoing.shared_key import SharedKey, sign, string_to_sign
 
 DATED = {"x-ms-version": "2015-02-21", "x-ms-date": "Fri, 26 Jun 2015 23:39:12 GMT"}
 CONTAINER = "https://myaccount.blob.core.windows.net/mycontainer"

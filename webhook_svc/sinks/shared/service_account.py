@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from ...core.outgoing import Token
 from ...core.ports import Http
 from ...core.settings import Secret, host_of
-from ...signing.jwt import signed
+from ...signing.outgoing.jwt import signed
 from .bearer import by_form
 
 LASTS: Final = 3600

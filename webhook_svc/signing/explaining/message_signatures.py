@@ -5,17 +5,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from ..core.errors import NotGenuine
-from ..core.explanation import Candidate, Match, TimeSeen
-from ..core.ids import fingerprint
-from ..core.settings import Secret
-from ..core.types import RawRequest
-from .message_signatures import ALGORITHMS, INPUT
-from .reading import LONGEST
-from .rewritten import addresses, bodies
-from .structured import InnerList, Item, Member, dictionary
-from .trial import keys
-from .verify import Verifier, VerifySettings
+from ...core.errors import NotGenuine
+from ...core.explanation import Candidate, Match, TimeSeen
+from ...core.ids import fingerprint
+from ...core.settings import Secret
+from ...core.types import RawRequest
+from ..reading import LONGEST
+from ..rfc9421.message_signatures import ALGORITHMS, INPUT
+from ..rfc9421.structured import InnerList, Item, Member, dictionary
+from ..trying.rewritten import addresses, bodies
+from ..trying.trial import keys
+from ..verify import Verifier, VerifySettings
 
 _MOST: Final = 100
 

@@ -7,7 +7,7 @@ resources, webhooks, verify HMAC signatures), https://developer.paddle.com/webho
 from collections.abc import Iterator
 from typing import Final
 
-from .verify import VerifySettings
+from ..verify import VerifySettings
 
 _ADYEN: Final = (
     *("pspReference", "originalReference", "merchantAccountCode", "merchantReference"),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final, Literal
 
-from ..core.types import RawRequest
-from .forms import WHOLE
-from .keys import decode_signature
-from .reading import LONGEST, query_items, viewed_json
+from ...core.types import RawRequest
+from ..forms import WHOLE
+from ..keys import decode_signature
+from ..reading import LONGEST, query_items, viewed_json
 
 MOST_PLACES: Final = 2000
 MOST_CLUES: Final = 1000

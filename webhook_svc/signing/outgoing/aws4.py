@@ -9,8 +9,8 @@ from typing import Final
 import requests
 from requests_aws4auth import AWS4Auth
 
-from ..core.outgoing import Request
-from ..core.settings import Secret
+from ...core.outgoing import Request
+from ...core.settings import Secret
 
 NOTHING: Final = hashlib.sha256(b"").hexdigest()
 """The hash of no body at all."""

@@ -14,19 +14,19 @@ from dataclasses import dataclass, fields, replace
 from itertools import chain, islice, product
 from typing import Any, Final, get_args
 
-from ..core.errors import NotGenuine
-from ..core.settings import Secret
-from ..core.types import RawRequest
-from . import explain_9421
+from ...core.errors import NotGenuine
+from ...core.settings import Secret
+from ...core.types import RawRequest
+from ..explaining import message_signatures as explain_9421
+from ..presets import PRESETS
+from ..rfc9421.message_signatures import ALGORITHMS, INPUT
+from ..settings import Algorithm
+from ..trying.rewritten import bodies
+from ..trying.trial import Budget, Key, could_be, keys
+from ..verify import Verifier, VerifySettings
 from .clues import Clue, Value, evidence, sent, times
 from .families import families
 from .guesses import Guess, guesses
-from .message_signatures import ALGORITHMS, INPUT
-from .presets import PRESETS
-from .rewritten import bodies
-from .settings import Algorithm
-from .trial import Budget, Key, could_be, keys
-from .verify import Verifier, VerifySettings
 
 MOST_HASHED: Final = 400_000_000
 TOLERANCE: Final = 300

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from ..core.explanation import Match
-from ..core.ids import fingerprint
-from ..core.settings import Secret
+from ...core.explanation import Match
+from ...core.ids import fingerprint
+from ...core.settings import Secret
 
 _WORD: Final = re.compile(rb"([A-Za-z]{1,20})[ =:]\s*(\S.*)", re.DOTALL)
 

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..core.types import RawRequest, parse_json
+from ...core.types import RawRequest, parse_json
 
 MOST_REPRINTED: Final = 1_000_000
 """Bytes of a body that is parsed and printed again; a larger one is not."""

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from ..core.errors import NotGenuine
-from ..core.types import RawRequest
-from .reading import LONGEST
+from ...core.errors import NotGenuine
+from ...core.types import RawRequest
+from ..reading import LONGEST
 from .structured import Item, item
 
 _FIELD_NAME: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)

@@ -5,7 +5,7 @@ from base64 import b64encode
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
-from ..core.outgoing import Answer
+from ...core.outgoing import Answer
 
 BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 REGION: Final = re.compile(r"[a-z0-9-]{1,40}")

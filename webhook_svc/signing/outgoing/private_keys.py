@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ..core.settings import Secret
+from ...core.settings import Secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..core.errors import NotGenuine
-from ..core.types import RawRequest
+from ...core.errors import NotGenuine
+from ...core.types import RawRequest
+from ..reading import LONGEST, Place, Reading
 from .components import Components
-from .reading import LONGEST, Place, Reading
 from .structured import InnerList, Item, Member, dictionary
 
 ALGORITHMS: Final = ("hmac-sha256", "ed25519", "ecdsa-p256-sha256", "rsa-pss-sha512", "rsa-v1_5-sha256")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain, permutations, product
 from typing import Final
 
-from ..core.types import EMPTY, RawRequest
+from ...core.types import EMPTY, RawRequest
 from .clues import Value
 
 SEPARATORS: Final = ("", ".", ":", ",", "|", "\n", "-", "_", "@", ";", " ", "&", "/")

@@ -9,17 +9,17 @@ from functools import partial
 from itertools import product
 from typing import Final, Literal
 
-from ..core.errors import NotGenuine
-from ..core.explanation import Match
-from ..core.ids import fingerprint
-from ..core.settings import Secret
-from ..core.types import RawRequest
-from .keys import HMAC_DIGESTS, PUBLIC_KEY_ALGORITHMS
-from .message import Message
-from .reading import Reading
-from .rewritten import Rewrite, addresses, bodies
-from .trial import Budget, Key, could_be, keys, spellings
-from .verify import MOST_CANDIDATES, VerifySettings
+from ...core.errors import NotGenuine
+from ...core.explanation import Match
+from ...core.ids import fingerprint
+from ...core.settings import Secret
+from ...core.types import RawRequest
+from ..keys import HMAC_DIGESTS, PUBLIC_KEY_ALGORITHMS
+from ..message import Message
+from ..reading import Reading
+from ..trying.rewritten import Rewrite, addresses, bodies
+from ..trying.trial import Budget, Key, could_be, keys, spellings
+from ..verify import MOST_CANDIDATES, VerifySettings
 
 MOST_HASHED: Final = 800_000_000
 MOST_DEVIATIONS: Final = 2

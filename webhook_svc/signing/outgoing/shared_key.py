@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from ..core.outgoing import Request, Upload
-from ..core.settings import Secret
+from ...core.outgoing import Request, Upload
+from ...core.settings import Secret
 
 _SIGNED: Final = (
     *("content-encoding", "content-language", "content-length", "content-md5", "content-type", "date"),

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from ..core.settings import Secret
+from ...core.settings import Secret
 from .private_keys import rsa_private_key
 
 

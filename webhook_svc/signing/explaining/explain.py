@@ -5,19 +5,19 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Final
 
-from ..core.errors import NotGenuine
-from ..core.explanation import Candidate, Explanation, LookedAt, Match, TimeSeen
-from ..core.ids import fingerprint
-from ..core.settings import Secret
-from ..core.types import RawRequest, at_path
-from . import explain_9421
-from .client_certificate import fingerprint_of, presented
-from .message_signatures import INPUT
+from ...core.errors import NotGenuine
+from ...core.explanation import Candidate, Explanation, LookedAt, Match, TimeSeen
+from ...core.ids import fingerprint
+from ...core.settings import Secret
+from ...core.types import RawRequest, at_path
+from ..client_certificate import fingerprint_of, presented
+from ..reading import LONGEST, Place, Reading, pattern, query_items, taken
+from ..rfc9421.message_signatures import INPUT
+from ..trying.trial import SIZES, spellings
+from ..verify import MOST_CANDIDATES, Verifier, VerifySettings
+from . import message_signatures as explain_9421
 from .mistakes import Attempt, find
-from .reading import LONGEST, Place, Reading, pattern, query_items, taken
 from .sent import compare
-from .trial import SIZES, spellings
-from .verify import MOST_CANDIDATES, Verifier, VerifySettings
 
 _LONGEST_NAME: Final = 100
 _MOST_ALIKE: Final = 5

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from ..core.settings import Secret
-from .keys import PUBLIC_KEY_ALGORITHMS, Check, checker, decode_key, decode_signature, digest
+from ...core.settings import Secret
+from ..keys import PUBLIC_KEY_ALGORITHMS, Check, checker, decode_key, decode_signature, digest
 
 SIZES: Final = {"hmac-sha256": 32, "hmac-sha1": 20, "hmac-sha512": 64, "hmac-md5": 16, "sha1": 20, "ed25519": 64}
 """Bytes of a signature by its algorithm."""

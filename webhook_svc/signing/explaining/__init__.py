@@ -1,0 +1,1 @@
+"""Why a callback verifies, or does not, in words for a person."""

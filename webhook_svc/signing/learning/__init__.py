@@ -1,0 +1,1 @@
+"""How a sender signs, found out from one captured callback and its secret."""

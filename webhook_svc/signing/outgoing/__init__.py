@@ -1,0 +1,1 @@
+"""What signs requests of our own: to stores, and for tokens."""

@@ -1,0 +1,1 @@
+"""Patterns that people write into a configuration: judged before a stranger's text meets them."""

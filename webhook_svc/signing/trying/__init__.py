@@ -1,0 +1,1 @@
+"""One callback and one secret, tried in many ways: what explaining and learning share."""
