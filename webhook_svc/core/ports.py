@@ -87,6 +87,21 @@ class Provider(ABC):
         Types that mean nothing to us are returned with Meaning.OTHER, not hidden.
         """
 
+    def contents(self, request: RawRequest) -> list[Any]:
+        """The JSON of each event that `parse` returns, in its order, or one for all: what a source's `meta` reads.
+        Raises ValueError where there is none."""
+        return [request.json()]
+
+    def proves(self, path: str) -> bool:
+        """Is the value there (`/a/b`) proved by the signature, so that nobody can put another into a captured
+        callback?"""
+        return True
+
+    def hints(self) -> bool:
+        """True where a callback may be genuine and still name another document than the sender did: it is a hint then,
+        as one that nobody signed."""
+        return False
+
     def challenge(self, request: RawRequest) -> Reply | None:
         """The answer to a handshake, None where the request is a callback."""
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from ..core.errors import WebhookError
 from ..core.flow import told
@@ -24,10 +24,9 @@ def noted(parties: Parties, source: Source, request: RawRequest, events: list[So
     source names in its `meta`."""
     if not parties.routes and not source.meta:
         return events
-    values = _values(source, request)
     return [
         replace(event, documents=tuple(_with(ref, {TYPE: told(event.type), **values}) for ref in event.documents))
-        for event in events
+        for event, values in zip(events, _values(source, request, len(events)), strict=True)
     ]
 
 
@@ -91,14 +90,17 @@ def _parsed(source: Source, request: RawRequest) -> list[SourceEvent]:
         return []
 
 
-def _values(source: Source, request: RawRequest) -> dict[str, str]:
-    """A callback that is no JSON has none."""
-    if not source.meta:
-        return {}
+def _values(source: Source, request: RawRequest, count: int) -> list[dict[str, str]]:
+    """For each of so many events its own. A callback that is no JSON has none."""
     try:
-        body = request.json()
+        contents = source.provider.contents(request) if source.meta else []
     except ValueError:
-        return {}
+        contents = []
+    contents = contents * count if len(contents) == 1 else contents
+    return [_values_in(source, one) for one in contents] if len(contents) == count else [{}] * count
+
+
+def _values_in(source: Source, body: Any) -> dict[str, str]:
     found = {name: [told(one) for one in texts_at(body, path)[:_MOST]] for name, path in source.meta.items()}
     return {META + name: BETWEEN.join(filter(None, texts)) for name, texts in found.items() if any(texts)}
 

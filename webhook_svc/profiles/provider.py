@@ -43,6 +43,17 @@ class Described(Provider):
     def proves_handshakes(self) -> bool:
         return self.described.challenge is not None and self.described.challenge.genuine
 
+    def contents(self, request: RawRequest) -> list[Any]:
+        return callback.contents_of(request, self.described)
+
+    def proves(self, path: str) -> bool:
+        """Who sends the secret itself is believed all that it says; who signs nothing, nothing."""
+        verify = self.described.verify
+        return verify.alg == "equal" or (verify.alg != "none" and verify.protects(path))
+
+    def hints(self) -> bool:
+        return not self.proves(self.described.event.document)
+
     def delivery_id(self, request: RawRequest) -> str:
         return callback.id_in(request, self.described)
 
@@ -85,6 +96,9 @@ class FromFile(Described):
         self.described = settings.described
         self.values = values_of(self.profile, settings)
         self.secrets = secrets_of(self.profile, settings)
+
+    def hints(self) -> bool:
+        return self.profile.about.url_token or super().hints()
 
     def needs_url_token(self) -> bool:
         return self.profile.about.url_token or self.described.verify.alg == "none"

@@ -45,6 +45,12 @@ def warnings(config: Config, made: Service) -> list[str]:
         if not source.scheme.signs:
             found.append(f"source {name} accepts callbacks of anybody (alg = none): they are hints, checked at the API")
         found += [f"source {name}: {warning}" for warning in source.provider.warnings()]
+        found += [
+            f"source {name}: meta.{meta} stands where the signature does not cover it: whoever has one callback of "
+            "this sender can send documents down another route by it"
+            for meta, path in source.meta.items()
+            if source.scheme.signs and not source.provider.proves(path)
+        ]
         polls_every = source.provider.polls_every() or 0.0
         if 0 < source.reconcile < polls_every:
             found.append(

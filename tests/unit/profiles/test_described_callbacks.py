@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -13,7 +14,8 @@ from webhook_svc.core.errors import NotGenuine, Problem
 from webhook_svc.core.settings import build
 from webhook_svc.core.types import Meaning, RawRequest
 from webhook_svc.pipeline.ingest import handshake
-from webhook_svc.pipeline.parties import Source
+from webhook_svc.pipeline.parties import Parties, Source
+from webhook_svc.pipeline.routes import meta_of, noted
 from webhook_svc.providers.generic import Generic, GenericSettings
 
 BASE = "https://api.example.test/v1"
@@ -81,6 +83,55 @@ def test_more_types_than_anybody_looks_at_are_not_understood() -> None:
     provider = generic(event=event(type="/events/*/type"))
     with pytest.raises(ValueError, match="more than 100 types"):
         provider.parse(said({"id": "a", "events": [{"type": "seen"}] * 100 + [{"type": "done"}]}))
+
+
+FIELDS = {"alg": "hmac-sha256", "message": "{json:/type}", "signature": "header:X-S"}
+BODY = {"alg": "hmac-sha256", "message": "{body}", "signature": "header:X-S"}
+
+
+@pytest.mark.parametrize(("verify", "title"), [(FIELDS, ""), (BODY, "Lease")])
+def test_a_title_that_the_signature_does_not_cover_is_none(verify: dict[str, str], title: str) -> None:
+    provider = generic(verify=verify, event=event(name="/name"))
+    [one] = provider.parse(said({"type": "done", "id": "a", "name": "Lease"}))
+    assert [title] == [ref.name for ref in one.documents]
+
+
+@pytest.mark.parametrize(
+    ("verify", "secrets", "hints"),
+    [
+        (FIELDS, [CLIENT], True),
+        (BODY, [CLIENT], False),
+        ({"alg": "none"}, [], True),
+        (TABLE["verify"], [CLIENT], False),
+    ],
+)
+def test_a_callback_whose_document_nobody_signed_is_a_hint(
+    verify: dict[str, str], secrets: list[str], hints: bool
+) -> None:
+    assert hints == generic(verify=verify, secrets=secrets).hints()
+
+
+def test_each_event_of_a_list_has_values_of_its_own() -> None:
+    provider = generic(event=event(each="/"))
+    table = [{"type": "done", "id": "a", "customer": "acme"}, {"type": "done", "id": "b", "customer": "rival"}]
+    source = Source(
+        name="x", provider=provider, scheme=provider.scheme(), http=Nowhere(), meta={"customer": "/customer"}
+    )
+    events = noted(Parties(sources={"x": source}, sinks={}), source, said(table), provider.parse(said(table)))
+    assert [("acme",), ("rival",)] == [meta_of(ref)["customer"] for one in events for ref in one.documents]
+
+
+def test_values_of_a_form_are_found_where_its_json_stands() -> None:
+    provider = generic(verify={**TABLE["verify"], "body_view": "form:json"})
+    request = RawRequest(
+        headers=(("content-type", "application/x-www-form-urlencoded"),),
+        body=b"json=" + quote(json.dumps({"type": "done", "id": "a", "customer": "acme"})).encode(),
+    )
+    source = Source(
+        name="x", provider=provider, scheme=provider.scheme(), http=Nowhere(), meta={"customer": "/customer"}
+    )
+    [one] = noted(Parties(sources={"x": source}, sinks={}), source, request, provider.parse(request))
+    assert [("acme",)] == [meta_of(ref)["customer"] for ref in one.documents]
 
 
 def test_an_id_may_be_joined_of_several_values() -> None:
