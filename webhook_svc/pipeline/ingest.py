@@ -180,7 +180,7 @@ def judge(source: Source, request: RawRequest, now: float, max_body: int) -> New
         source=source.name,
         delivery_id=delivery_id,
         verified_by=verified_by,
-        hint=not source.scheme.signs or source.provider.hints(),
+        hint=source.hint,
         request=masked(source, request),
     )
 

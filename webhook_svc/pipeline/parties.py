@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 
 from ..core.ports import Http, Provider, Scheme, Sink
@@ -13,7 +14,7 @@ from ..core.types import CERTIFICATE, DOCUMENT, EMPTY, sink_lane, source_lane
 Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A configured account at a provider. `slots` is how many of its jobs one worker runs at once.
 
@@ -36,6 +37,11 @@ class Source:
     slots: int = 8
     reconcile: float = 0.0
     overlap: float = 3600.0
+
+    @cached_property
+    def hint(self) -> bool:
+        """Is a callback no proof of what it says?"""
+        return not self.scheme.signs or self.provider.hints()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

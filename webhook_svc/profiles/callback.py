@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -20,12 +19,8 @@ _WEIGHT: Final = {Meaning.OTHER: 0, Meaning.TERMINAL: 1, Meaning.READY: 2, Meani
 
 
 def events_in(request: RawRequest, described: Description) -> list[SourceEvent]:
-    """What it says. ValueError or Permanent where it cannot be understood. A title that a stranger may have put into a
-    captured callback is none: it would steer where the document goes."""
-    said = described.event
-    if described.verify.alg not in ("none", "equal") and said.name and not described.verify.protects(said.name):
-        said = replace(said, name="")
-    return [_event(callback, said) for callback in _callbacks(request, described)]
+    """What it says. ValueError or Permanent where it cannot be understood."""
+    return [_event(callback, described.event) for callback in _callbacks(request, described)]
 
 
 def contents_of(request: RawRequest, described: Description) -> list[Any]:

@@ -2,6 +2,8 @@
 of a profile."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar
 
 from ..core.outgoing import Token
@@ -58,7 +60,15 @@ class Described(Provider):
         return callback.id_in(request, self.described)
 
     def parse(self, request: RawRequest) -> list[SourceEvent]:
-        return callback.events_in(request, self.described)
+        return callback.events_in(request, self._believed)
+
+    @cached_property
+    def _believed(self) -> Description:
+        """The description without a title that a stranger may have put into a captured callback: it would steer where
+        the document goes."""
+        said = self.described
+        proved = said.verify.alg in ("none", "equal") or not said.event.name or said.verify.protects(said.event.name)
+        return said if proved else replace(said, event=replace(said.event, name=""))
 
     def steps(self, ref: DocumentRef) -> Steps:
         return steps.run(self.described.download, ref, self.source, self.values)
