@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from werkzeug.test import Client
 
+from tests.flows import driven, requests
 from tests.guard import secret
 from webhook_svc.core.errors import (
     Ignored,
@@ -67,28 +68,8 @@ def accounts(*found: Any) -> Answer:
     return said({"sub": "u-1", "accounts": list(found) or [{"account_id": "acc-0", "is_default": False}, mine]})
 
 
-def driven(steps: Generator[Step, Answer, Any], *answers: Answer) -> tuple[list[Step], Any]:
-    """Every step but the logins, and what the flow returns; the answers are handed out in order to those that ask."""
-    left, seen = list(answers), list[Step]()
-    try:
-        step = next(steps)
-        while True:
-            if isinstance(step, Login):
-                step = steps.send(Answer(status=200, body=b"tok-1"))
-                continue
-            seen.append(step)
-            step = steps.send(left.pop(0) if isinstance(step, Call | Save) else Answer(status=0))
-    except StopIteration as end:
-        assert [] == left
-        return seen, end.value
-
-
 def flow(provider: Docusign, ref: DocumentRef, *answers: Answer) -> list[Step]:
     return driven(provider.steps(ref), *answers)[0]
-
-
-def requests(seen: list[Step]) -> list[Request]:
-    return [step.request for step in seen if isinstance(step, Call | Save)]
 
 
 # --- the download -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
+from tests.flows import driven
+from tests.flows import requests as asked
 from webhook_svc.core.errors import Ignored, NotReady, Permanent, RenewToken, Retryable, Unlikely, WebhookError
 from webhook_svc.core.outgoing import Answer, Call, Lacking, Listed, Login, Request, Save, Token
 from webhook_svc.core.ports import Step
@@ -54,29 +56,8 @@ def links(number: int = 1, **changed: Any) -> Answer:
     return said({**made, "workflow_name": "계약서", **changed})
 
 
-def driven(steps: Generator[Step, Answer, Any], *answers: Answer) -> tuple[list[Step], Any]:
-    """Every step but the logins, and what the flow returns; the answers are handed out in order to those that ask."""
-    left = list(answers)
-    seen: list[Step] = []
-    try:
-        step = next(steps)
-        while True:
-            if isinstance(step, Login):
-                step = steps.send(Answer(status=200, body=b"tok-1"))
-                continue
-            seen.append(step)
-            step = steps.send(left.pop(0) if isinstance(step, Call | Save) else Answer(status=0))
-    except StopIteration as end:
-        assert [] == left
-        return seen, end.value
-
-
 def flow(provider: Esignon, ref: DocumentRef, *answers: Answer) -> list[Step]:
     return driven(provider.steps(ref), *answers)[0]
-
-
-def asked(seen: list[Step]) -> list[Request]:
-    return [step.request for step in seen if isinstance(step, Call | Save)]
 
 
 # --- the download -----------------------------------------------------------------------------------------------------
