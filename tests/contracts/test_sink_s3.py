@@ -391,6 +391,13 @@ def test_looking_first_never_writes_over_other_bytes(make: Any, bucket: Bucket, 
     assert {KEY: b"others"} == bucket.objects
 
 
+def test_on_tries_again_after_a_501_alone(make: Any, bucket: Bucket, bundle: Any) -> None:
+    bucket.faults = [Fault(501)]
+    with pytest.raises(Retryable):
+        make(create_only="on", manifest=False).deliver(bundle().delivery(), None)
+    assert not make(create_only="on", manifest=False).deliver(bundle().delivery(), None).found
+
+
 def test_on_insists_on_conditions(make: Any, bucket: Bucket, bundle: Any) -> None:
     bucket.conditional = False
     with pytest.raises(Permanent, match="If-None-Match"):

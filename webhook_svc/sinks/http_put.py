@@ -12,10 +12,11 @@ from ..core.outgoing import Answer, Request
 from ..core.ports import Http, Progress, Sink
 from ..core.settings import Secret, Url, host_of, setting
 from ..core.types import EMPTY, Delivery, Receipt, at_path
-from ..signing.outgoing.bucket import NOT_IMPLEMENTED, error_code, knows_no_condition
+from ..signing.outgoing.bucket import error_code, knows_no_condition, never_knows_condition
 from .shared.address import FIELDS, Address, values_of
 from .shared.answers import failure
 from .shared.hook import host, origin
+from .shared.once import unsure
 from .shared.things import EVERYTHING, SIZE, Compared, Stored, Thing, other_bytes, receipt, things
 
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -168,7 +169,7 @@ WebDAV and the like deliver with the sink `webdav`.
         conditional = self._conditional and not bare
         answer = self._put(target, file, delivery.still_ours, conditional=conditional)
         if conditional and knows_no_condition(answer):
-            if error_code(answer) == NOT_IMPLEMENTED:  # a 501 alone may come from a proxy in between, once
+            if never_knows_condition(answer):
                 self._conditional = False
             return self._seen(delivery, file, bare=True)
         if not answer.ok:
@@ -226,7 +227,8 @@ WebDAV and the like deliver with the sink `webdav`.
 
         answer = self._put(target, file, last_bytes, conditional=True)
         if not answer.ok and not (again and _is_there(answer)):
-            if (answer.status < 500 or knows_no_condition(answer)) and not again:  # what an earlier try did stays open
+            surely = never_knows_condition(answer) or not unsure(answer)
+            if surely and not again:  # what an earlier try did stays open
                 memory.refused()
             raise _refusal(file, answer)
         memory.end(number)
@@ -278,7 +280,7 @@ def _refusal(file: Thing, answer: Answer) -> WebhookError:
     """Of a file that nobody may look at."""
     if _is_there(answer):
         return Conflict(f"{file.path} was there before")
-    if knows_no_condition(answer):
+    if never_knows_condition(answer):
         return Permanent('the server does not know If-None-Match, and with verify = "none" nobody looks before')
     return _failure("writing", answer)
 

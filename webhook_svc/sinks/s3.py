@@ -15,12 +15,12 @@ from ..core.types import Delivery, Receipt
 from ..signing.outgoing.aws4 import NOTHING, Aws4Key, sign
 from ..signing.outgoing.bucket import (
     BUCKET,
-    NOT_IMPLEMENTED,
     REGION,
     bucket_url,
     checksum,
     error_code,
     knows_no_condition,
+    never_knows_condition,
     stored_checksum,
 )
 from .shared.answers import failure
@@ -176,8 +176,8 @@ look at a store that is known to heed the condition. Before an object of more th
         answer = self._put(still_ours, thing, conditional=conditional)
         if conditional and self.settings.endpoint is not None and knows_no_condition(answer):  # Amazon knows it
             if self.settings.create_only == "on":
-                raise Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
-            if error_code(answer) == NOT_IMPLEMENTED:  # a 501 alone may come from a proxy in between, once
+                raise self._insisted(answer)
+            if never_knows_condition(answer):
                 self._conditional = False
             return self._store(still_ours, thing, bare=True)
         found = conditional and answer.status == 412
@@ -207,6 +207,11 @@ look at a store that is known to heed the condition. Before an object of more th
     def _signed(self, request: Request) -> Request:
         """Of what is sent, the hash stands in the metadata; else nothing is sent."""
         return sign(request, self._key, request.headers.get("x-amz-meta-sha256", NOTHING), self._clock())
+
+    def _insisted(self, answer: Answer) -> WebhookError:
+        if not never_knows_condition(answer):
+            return self._failure("writing", answer)
+        return Permanent('the server does not know If-None-Match (create_only = "auto" looks first instead)')
 
     def _failure(self, act: str, answer: Answer) -> WebhookError:
         code = error_code(answer)

@@ -44,6 +44,15 @@ EVIL = {
     "hidden in words": r"(?:\bx*\b)*y",
     "nothing at all, again and again": r"^(?:(?:(?!x)){3,}b)+c",
     "perhaps nothing, again and again": r"^(?:(?:a?)*b)+c",
+    "nothing or nothing, again and again": r"(?:|){40}([0-9a-f]+)",
+    "nothing or the beginning": r"(?:^|){60}x",
+    "perhaps a look ahead": r"(?:(?!\n){0,2}){30,}x",
+    "perhaps nothing at all": r"(?:(?:)*?){40,}x",
+    "nothing or a look ahead": r"(?:(?!xx)|){60}y",
+    "nothing or nothing between two": r"x(?:|){40}y",
+    "nothing or nothing before the end": r"x(?:|){40}$",
+    "nothing or nothing behind many": r"x*(?:|){9}y",
+    "more that are optional than are counted": r"(?:a?){50}b",
     "counted": r"(?:a{1,10}){1,30}b",
     "counted, three times": r"(?:(?:a{1,10}){1,10}){1,10}b",
     "counted without an end": r"(?:a{2,})*b",
@@ -115,7 +124,7 @@ ACCEPTED = sorted({*GOOD, *used()})
 def test_a_pattern_that_could_hang_is_refused_with_a_sentence(name: str) -> None:
     with pytest.raises(ValueError, match=re.escape(f"the pattern {EVIL[name]!r} ")) as caught:
         pattern(EVIL[name])
-    assert re.search("too many ways on a text|cannot be judged|to be judged|only ASCII", str(caught.value))
+    assert re.search("too many ways|cannot be judged|to be judged|only ASCII", str(caught.value))
 
 
 @pytest.mark.parametrize("text", ACCEPTED)

@@ -33,8 +33,13 @@ def error_code(answer: Answer) -> str:
 
 
 def knows_no_condition(answer: Answer) -> bool:
-    """Of a write under `If-None-Match: *`."""
-    return answer.status == 501 or error_code(answer) == NOT_IMPLEMENTED
+    """Of a write under `If-None-Match: *`. A 501 alone may come from a proxy in between, once."""
+    return answer.status == 501 or never_knows_condition(answer)
+
+
+def never_knows_condition(answer: Answer) -> bool:
+    """The store itself says so, and will again."""
+    return error_code(answer) == NOT_IMPLEMENTED
 
 
 def checksum(sha256: str) -> str:

@@ -20,23 +20,30 @@ ALL: Final = (1 << 257) - 1
 _MOST_COPIES: Final = 40
 """States that a counted repetition is written out to; a larger one counts as one without a limit."""
 _MOST_STATES: Final = 500
+_MOST_WAYS: Final = 1000
+"""In which nothing may be taken between one character and the next."""
+_TOO_MANY_EMPTY: Final = "takes nothing in too many ways: repeat nothing that may take nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
     """`classes[s]` are the characters that lead into state s, `follow[s]` the states behind it, `first` those at the
-    beginning of the text, `anywhere` those of them that may begin further on."""
+    beginning of the text, `anywhere` those of them that may begin further on. `tries[s]` is in how many ways it is
+    tried to go on from state s, also where that cannot fail, and `begins` the same of a beginning."""
 
     classes: list[int]
     follow: list[Ways]
     first: Ways
     anywhere: Ways
+    tries: list[int]
+    begins: int
 
     def searched(self) -> "Automaton":
         """With one more state, which waits from the beginning of the text and lets it begin at every character."""
         wait = len(self.classes)
         follow = [*self.follow, {wait: 1, **self.anywhere}]
-        return replace(self, classes=[*self.classes, ALL], follow=follow, first={wait: 1, **self.first})
+        tries = [*self.tries, self.begins]
+        return replace(self, classes=[*self.classes, ALL], follow=follow, first={wait: 1, **self.first}, tries=tries)
 
 
 def automaton(text: str, flags: int, *, whole: bool) -> Automaton:
@@ -44,9 +51,11 @@ def automaton(text: str, flags: int, *, whole: bool) -> Automaton:
     tree = import_module("re._parser").parse(text, flags)
     built = _Builder()
     part = built.sequence(tree, tree.state.flags)
+    tries = [sum(after.values()) + part.last.get(state, 0) for state, after in enumerate(built.follow)]
+    begins = sum(part.first.values()) + part.empty
     if not whole:
         _forget_what_cannot_fail(built, part)
-    return Automaton(built.classes, built.follow, part.first_at_start, part.first)
+    return Automaton(built.classes, built.follow, part.first_at_start, part.first, tries, begins)
 
 
 def _forget_what_cannot_fail(built: "_Builder", part: "_Part") -> None:
@@ -72,6 +81,11 @@ class _Part:
     last: Ways = field(default_factory=dict)
     ends: frozenset[int] = frozenset()
     skippable: bool = False
+
+    def __post_init__(self) -> None:
+        ways = (self.empty, self.empty_at_start, *self.first_at_start.values(), *self.last.values())
+        if max(ways) > _MOST_WAYS:
+            raise ValueError(_TOO_MANY_EMPTY)
 
 
 _NOTHING: Final = _Part(empty=1, empty_at_start=1, skippable=True)
@@ -138,13 +152,17 @@ class _Builder:
     def _link(self, left: _Part, right: _Part) -> None:
         for state, ways in left.last.items():
             self.follow[state] = _sum(self.follow[state], right.first, ways)
+            if max(self.follow[state].values(), default=0) > _MOST_WAYS:
+                raise ValueError(_TOO_MANY_EMPTY)
 
     def _repeated(self, least: int, most: Any, tree: Any, flags: int) -> _Part:
         before = len(self.classes)
         part = self.sequence(tree, flags)
         endless = str(most) == "MAXREPEAT"
         copies = least if endless else most
-        if (len(self.classes) - before) * copies > _MOST_COPIES:
+        if max(len(self.classes) - before, 1) * copies > _MOST_COPIES:
+            if least > 1 and part.empty_at_start:  # the engine repeats nothing as often as it must
+                raise ValueError(_TOO_MANY_EMPTY)
             endless, copies = True, min(least, 1)
         if not endless:
             return self._counted(least, most, part, tree, flags)

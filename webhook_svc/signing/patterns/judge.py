@@ -73,7 +73,7 @@ def _slowest(made: Automaton, *, anew: bool = False) -> int | None:
     alike = _alike(made, together)
     ways = [made.first.get(state, 0) for state in range(len(made.classes))]
     before, rates = ways, [0] * len(ways)
-    steps = 0
+    steps = made.begins // _FREE_TRIES * LONGEST if anew else 0
     for left in range(LONGEST, 0, -1):
         after = [_most(groups, ways) for groups in sources]
         if left % _LOOKS_AHEAD == 0 and _grow_at_most(sources, ways, rates):
@@ -129,7 +129,7 @@ def _sources(made: Automaton, together: list[set[int]], state: int) -> Groups:
 
 def _alike(made: Automaton, together: list[set[int]]) -> Groups:
     """Groups of (state, steps it costs) that may be at work at once: one character leads to them, and one text."""
-    costs = [1 + len(after) // _FREE_TRIES for after in made.follow]
+    costs = [1 + tries // _FREE_TRIES for tries in made.tries]
     symbols = range(ALL.bit_length())
     led = (tuple(state for state, taken in enumerate(made.classes) if taken >> symbol & 1) for symbol in symbols)
     return [
