@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from ..core.settings import setting, suggestion
 from .forms import check_view
@@ -36,8 +36,17 @@ class _Unwritten(str):
     __slots__ = ()
 
 
+class _UnwrittenTuple(tuple[str, ...]):
+    """The same of a list."""
+
+    __slots__ = ()
+
+
+_UNWRITTEN_PATTERN: Final = _Unwritten("")
+_UNWRITTEN_COVERS: Final = _UnwrittenTuple()
 _UNWRITTEN_KEY: Final = cast(KeyKind, _Unwritten("utf8"))
 _UNWRITTEN_ENCODING: Final = cast(Encoding, _Unwritten("hex"))
+_SHA256_DIGITS: Final = "[0-9a-fA-F]{64}"
 _DER: Final = ("base64", "hex")
 _PUBLIC_KEY_KINDS: Final = {
     "ed25519": ("base64", "hex", "whpk"),
@@ -68,9 +77,13 @@ class VerifySettings:
     )
     encoding: Encoding = setting("how the signature is written", _UNWRITTEN_ENCODING)
     signature: str = setting("where it stands: header:NAME (or a regex over names), query:NAME, json:/path", "")
-    pattern: str = setting("a regex whose group is the signature; several matches are several candidates", "")
+    pattern: str = setting(
+        "a regex whose group is the signature; several matches are several candidates", _UNWRITTEN_PATTERN
+    )
     vars: Mapping[str, str] = setting("names for the message: header:NAME (~ regex), json:/path", factory=dict)
-    covers: tuple[str, ...] = setting("with {base}: components that must be signed, such as content-digest", ())
+    covers: tuple[str, ...] = setting(
+        "with {base}: components that must be signed, such as content-digest", _UNWRITTEN_COVERS
+    )
     keyids: tuple[str, ...] = setting("with {base}: key ids that may sign; none: any", ())
     tolerance: int | None = setting("seconds that {ts}, or `created`, may be away from now, both sides", None)
     body_view: str = setting("multipart:NAME or form:NAME where the JSON is a field of a form; form: its fields", "")
@@ -111,14 +124,35 @@ def _fill(settings: VerifySettings) -> None:
         given = PRESETS[settings.preset].fields
         for field in fields(settings):
             if field.name in given and _is_default(settings, field.name):
-                object.__setattr__(settings, field.name, given[field.name])
+                object.__setattr__(settings, field.name, _filling(settings, field.name, given))
+        _check_fixed(settings, given)
     if settings.alg not in get_args(Algorithm):
         raise ValueError(f"alg or a preset: one of {', '.join(get_args(Algorithm))}, or of {', '.join(PRESETS)}")
 
 
+def _filling(settings: VerifySettings, name: str, given: Mapping[str, Any]) -> Any:
+    """What a preset says; what it reads beside the signature it reads where this one stands."""
+    if name != "vars":
+        return given[name]
+    signature, written = given["signature"], settings.signature or given["signature"]
+    places = {key: place.partition(" ~ ") for key, place in given["vars"].items()}
+    return {key: "".join((written if place == signature else place, *rest)) for key, (place, *rest) in places.items()}
+
+
+def _check_fixed(settings: VerifySettings, given: Mapping[str, Any]) -> None:
+    if _SHA256_DIGITS not in given.get("pattern", "") or settings.pattern != given["pattern"]:
+        return
+    if settings.alg != given["alg"] or settings.encoding == "base64":
+        raise ValueError(
+            f"the pattern of preset {settings.preset} takes the 64 hex digits of {given['alg']} alone: beside another "
+            "alg or encoding write a pattern too"
+        )
+
+
 def _is_default(settings: VerifySettings, name: str) -> bool:
     value = getattr(settings, name)
-    return not value or isinstance(value, _Unwritten)
+    empty = value in (None, "", {}) and name != "pattern"  # no pattern is a word; no alg or message is none
+    return empty or isinstance(value, _Unwritten | _UnwrittenTuple)
 
 
 def _check_signed(settings: VerifySettings) -> None:
@@ -159,6 +193,7 @@ def _check_header(settings: VerifySettings) -> None:
 
 
 def _refuse_set(settings: VerifySettings, names: Sequence[str]) -> None:
-    given = [field.name for field in fields(settings) if field.name in names and not _is_default(settings, field.name)]
+    written = {name for name in names if getattr(settings, name) and not _is_default(settings, name)}
+    given = [field.name for field in fields(settings) if field.name in written]
     if given:
         raise ValueError(f"alg = {settings.alg} signs nothing, so {', '.join(given)} would never be looked at")

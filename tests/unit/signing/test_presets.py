@@ -256,3 +256,31 @@ def test_every_preset_can_be_explained_accepted_and_refused(name: str) -> None:
     (good,) = verifier(name).explain(sent(name), NOW)
     (bad,) = verifier(name).explain(RawRequest(body=BODY), NOW)
     assert ("", True) == (good.reason, bad.reason != "")
+
+
+# --- what is written beside a preset ------------------------------------------------------------------------------
+
+
+def test_what_is_written_empty_beside_a_preset_wins() -> None:
+    assert () == VerifySettings(preset="rfc9421", covers=()).covers
+    assert "" == VerifySettings(preset="github", pattern="").pattern
+
+
+def test_no_seconds_beside_a_preset_are_refused() -> None:
+    with pytest.raises(ValueError, match="tolerance must be a positive number"):
+        VerifySettings(preset="stripe", tolerance=0)
+
+
+def test_what_stands_in_the_header_of_the_signature_moves_with_it() -> None:
+    settings = VerifySettings(preset="stripe", signature="header:Acme-Signature")
+    assert {"ts": r"header:Acme-Signature ~ (?:^|,)\s*t=([^,]*)"} == settings.vars
+    moved = VerifySettings(preset="slack", signature="header:Acme-Signature")
+    assert {"ts": "header:X-Slack-Request-Timestamp"} == moved.vars
+
+
+@pytest.mark.parametrize("beside", [{"alg": "hmac-sha512"}, {"encoding": "base64"}])
+@pytest.mark.parametrize("name", ["github", "slack"])
+def test_what_the_pattern_of_a_preset_never_takes_is_refused_beside_it(name: str, beside: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="write a pattern too"):
+        VerifySettings(preset=name, **beside)
+    assert VerifySettings(preset=name, pattern="^sig=(.*)$", **beside)
