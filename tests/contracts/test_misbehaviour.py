@@ -149,16 +149,19 @@ def knowing(quirk: str) -> list[str]:
     return [name for name in NAMES if knows(name, quirk)]
 
 
-THEIR_OWN = ("not_ready", "not_found", "expired_link", "token_down")
-"""How long these are borne is up to a description too; how long anything else is, its engine decides, and `generic`
-shows it. What is answered to one of each kind is everybody's own."""
+THEIR_OWN = (
+    *("not_ready", "not_found", "expired_link", "token_expired", "token_down", "hostile_name"),
+    *("duplicate", "reorder", "rotated_secret"),
+)
+"""Misbehaviours whose end is up to a description as well. What becomes of the others its engine decides, and `generic`
+shows it on the whole way; that each described sender meets every one of them, tests/contracts/test_simulator.py shows."""
 
 
-def is_tried(name: str, quirk: str, times: int) -> bool:
-    return knows(name, quirk) and (times <= 2 or quirk in THEIR_OWN or not is_described(name))
+def is_tried(name: str, quirk: str) -> bool:
+    return knows(name, quirk) and (quirk in THEIR_OWN or not is_described(name))
 
 
-CASES = [(name, quirk, times) for name in NAMES for quirk, times in PROMISES if is_tried(name, quirk, times)]
+CASES = [(name, quirk, times) for name in NAMES for quirk, times in PROMISES if is_tried(name, quirk)]
 HAS_MORE = [name for name in NAMES if offers(name) > {"document"}]
 ONCE = [(name, quirk) for name, quirk, times in CASES if times == 1 and name in HAS_MORE]
 

@@ -3,6 +3,7 @@
 import json
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -65,8 +66,17 @@ def test_both_receipts_of_a_repeat_say_the_same(rig: Any, bundle: Any, progress:
 
 @every_create_only_sink
 def test_two_workers_at_once_leave_one_effect(rig: Any, bundle: Any, progress: Any) -> None:
+    """A server may stumble over two at once (WsgiDAV answers a folder that appears meanwhile with 500): whoever is told
+    to come back does."""
+
+    def deliver(sink: Any) -> None:
+        with suppress(Retryable):
+            sink.deliver(bundle().delivery(), progress)
+            return
+        sink.deliver(bundle().delivery(), progress)
+
     with ThreadPoolExecutor(2) as pool:
-        tries = [pool.submit(sink.deliver, bundle().delivery(), progress) for sink in (rig.sink, rig.again())]
+        tries = [pool.submit(deliver, sink) for sink in (rig.sink, rig.again())]
     assert [None, None] == [one.exception() for one in tries]
     assert rig.expected(bundle()) == rig.visible()
 
