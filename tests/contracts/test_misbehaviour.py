@@ -154,7 +154,7 @@ THEIR_OWN = (
     *("duplicate", "reorder", "rotated_secret"),
 )
 """Misbehaviours whose end is up to a description as well. What becomes of the others its engine decides, and `generic`
-shows it on the whole way; that each described sender meets every one of them, tests/contracts/test_simulator.py shows."""
+shows it on the whole way; every described sender meets all of them in tests/contracts/test_simulator.py."""
 
 
 def is_tried(name: str, quirk: str) -> bool:
