@@ -182,13 +182,13 @@ def test_a_source_that_names_its_proxies_is_made(tmp_path: Path) -> None:
     service.close()
 
 
-@pytest.mark.parametrize("proxy", ["0.0.0.0/0", "::/0", "proxy.example", "10.0.0.1/24"])
+@pytest.mark.parametrize("proxy", ["0.0.0.0/0", "::/0", "proxy.example", "10.0.0.1/24", "::ffff:10.0.0.7"])
 def test_everybody_is_no_proxy(tmp_path: Path, proxy: str) -> None:
     (problem,) = problems(tmp_path, f'{ONLY_THE_URL}proxies = ["{proxy}"]\n')
     assert "networks in which only the proxies are" in problem
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1/24", "example.test", "192.0.2.0/33", ""])
+@pytest.mark.parametrize("address", ["192.0.2.1/24", "example.test", "192.0.2.0/33", "::ffff:10.0.0.0/120", ""])
 def test_what_is_no_network_is_a_problem(tmp_path: Path, address: str) -> None:
     (problem,) = problems(tmp_path, f'{ONLY_THE_URL}addresses = ["{address}"]\n')
     assert "addresses of the form 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32" in problem

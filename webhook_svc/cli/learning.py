@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import urlsplit
 
 import click
@@ -14,10 +14,14 @@ from ..core.rawhttp import length_note, parse_request
 from ..core.tomltext import table_text
 from ..core.types import RawRequest
 from .frame import as_json, fail
+from .moments import at_moment
 from .printing import echo_json, iso, plain
 
 if TYPE_CHECKING:
     from ..wiring.learning import Taught
+
+
+_LONGEST_PEM: Final = 100_000
 
 
 @click.command()
@@ -27,13 +31,19 @@ if TYPE_CHECKING:
 @click.option(
     "--secret",
     metavar="-",
-    help="`-`: ask for it, or read a line of standard input. Nothing else: other people of this machine see the"
-    " arguments of commands, and shells keep them.",
+    help="`-`: ask for it, or read a line, or a key in PEM, of standard input. Nothing else: other people of this"
+    " machine see the arguments of commands, and shells keep them.",
 )
 @click.option(
     "--url", default="", metavar="PUBLIC-URL", help="Our address as the sender writes it, where it is signed."
 )
-@click.option("--at", type=float, metavar="UNIX", help="The time of arrival; default: what the callback says itself.")
+@click.option(
+    "--at",
+    type=float,
+    callback=at_moment,
+    metavar="UNIX",
+    help="The time of arrival; default: what the callback says itself.",
+)
 @as_json
 def learn(
     request_file: BinaryIO,
@@ -92,7 +102,9 @@ def _secret(name: str | None, file: BinaryIO | None, dash: str | None, *, taken:
     elif sys.stdin.isatty():
         found = str(click.prompt("secret", hide_input=True, err=True))
     else:
-        found = _decoded(sys.stdin.buffer.readline())
+        first = sys.stdin.buffer.readline()
+        pem = first.startswith(b"-----BEGIN ")
+        found = _decoded(first + sys.stdin.buffer.read(_LONGEST_PEM) if pem else first)
     found = found.removesuffix("\n").removesuffix("\r")
     if not found.strip():
         fail("the secret is empty")

@@ -8,6 +8,7 @@ import click
 
 from ..core.moment import moment
 
+_YEAR_10000: Final = 253_402_300_800.0
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d.*")
@@ -23,6 +24,13 @@ def since_when(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     if found > now:
         raise click.BadParameter("a time that is over")
     return found
+
+
+def at_moment(_ctx: click.Context, _param: click.Parameter, value: float | None) -> float | None:
+    """Unix seconds that a calendar can show."""
+    if value is not None and not 0 <= value < _YEAR_10000:
+        raise click.BadParameter("Unix seconds between the years 1970 and 9999")
+    return value
 
 
 def _seconds(text: str, now: float) -> float | None:

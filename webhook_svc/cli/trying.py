@@ -17,6 +17,7 @@ from ..core.tomltext import table_text
 from ..core.types import RawRequest
 from .explaining import told
 from .frame import as_json, fail, opened
+from .moments import at_moment
 from .printing import echo_json, iso, plain
 
 if TYPE_CHECKING:
@@ -141,7 +142,13 @@ def _stay(play: "Play", serve: bool) -> None:
 @click.argument("source")
 @click.argument("request_file", required=False, type=click.File("rb"), metavar="[REQUEST-FILE]")
 @click.option("--refused", metavar="ID", help="A refused callback from the store, instead of a file.")
-@click.option("--at", type=float, metavar="UNIX", help="The time of arrival; default: now, or when it was refused.")
+@click.option(
+    "--at",
+    type=float,
+    callback=at_moment,
+    metavar="UNIX",
+    help="The time of arrival; default: now, or when it was refused.",
+)
 @as_json
 def verify(source: str, request_file: BinaryIO | None, refused: str | None, at: float | None, as_json: bool) -> None:
     """Judge a saved callback, and explain.

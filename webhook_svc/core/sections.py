@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
@@ -19,6 +19,7 @@ from .types import EMPTY
 URL_TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
 _META_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _PLACE: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
 Part = Literal["document", "certificate", "audit", "callback"]
@@ -39,10 +40,12 @@ def _is_place(text: str) -> bool:
 
 
 def _is_network(text: str) -> bool:
+    """Callers are seen as IPv4 where they are, so that a network written as ::ffff:10.0.0.7 would hold nobody."""
     try:
-        return bool(ip_network(text))
+        network = ip_network(text)
     except ValueError:
         return False
+    return isinstance(network, IPv4Network) or not network.subnet_of(_MAPPED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

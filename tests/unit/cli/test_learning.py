@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.guard import secret
 from webhook_svc.cli import cli
@@ -170,6 +172,15 @@ def test_the_secret_may_come_from_a_file_or_a_line_of_standard_input(tmp_path: P
     (tmp_path / "secret").write_text(f"{KEY}\n")
     assert 0 == asked(tmp_path, "--secret-file", str(tmp_path / "secret")).exit_code
     assert 0 == asked(tmp_path, "--secret", "-", input=f"{KEY}\r\nmore\n").exit_code
+
+
+def test_a_key_in_pem_is_read_to_its_end(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+    pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    file = tmp_path / "request.http"
+    file.write_bytes(raw(("x-acme", base64.b64encode(key.sign(BODY)).decode())))
+    result = CliRunner().invoke(cli, ["learn", str(file), "--secret", "-"], input=pem)
+    assert (0, True) == (result.exit_code, 'alg = "ed25519"' in result.stdout)
 
 
 def test_the_secret_is_no_argument_and_not_repeated(tmp_path: Path) -> None:

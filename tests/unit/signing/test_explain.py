@@ -244,6 +244,7 @@ SENT = VerifySettings(alg="equal", signature="header:X-Signature")
         (KEY, f"{KEY} ", "blanks around it"),
         (KEY, f"'{KEY}'", "quotes around it"),
         (base64.b64encode(f"user:{KEY}".encode()).decode(), KEY, "a name and password (Basic)"),
+        ("basic " + base64.b64encode(f"user:{KEY}".encode()).decode(), KEY, "a name and password (Basic)"),
         (KEY.upper(), KEY, "capital and small letters"),
         ("a%2Fb" + KEY, "a/b" + KEY, "percent-encoded"),
     ],

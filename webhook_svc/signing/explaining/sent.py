@@ -12,6 +12,7 @@ from ...core.ids import fingerprint
 from ...core.settings import Secret
 
 _WORD: Final = re.compile(rb"([A-Za-z]{1,20})[ =:]\s*(\S.*)", re.DOTALL)
+_BASIC: Final = re.compile(rb"\Abasic ", re.IGNORECASE)
 
 
 def compare(secrets: Sequence[Secret], sent: Sequence[bytes]) -> Match | None:
@@ -50,7 +51,7 @@ def _ways(secret: str, raw: bytes) -> Iterator[tuple[int, str]]:
 def basic_pair(raw: bytes) -> bytes:
     """`user:password` of basic credentials (RFC 7617), with or without the word; b"" where it is none."""
     try:
-        pair = base64.b64decode(raw.strip().removeprefix(b"Basic ").strip(), validate=True)
+        pair = base64.b64decode(_BASIC.sub(b"", raw.strip()).strip(), validate=True)
     except binascii.Error:
         return b""
     return pair if b":" in pair else b""
