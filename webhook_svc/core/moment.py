@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _MILLISECONDS = 1e11  # larger numbers of seconds lie after the year 5100
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def moment(value: Any) -> float | None:
@@ -27,6 +28,8 @@ def local_moment(text: str, hours: str) -> float | None:
     """Unix seconds of ISO 8601 text from a place so many hours east of UTC (`-8`, `5.5`), unless it names its zone."""
     if not re.fullmatch(r"[+-]?[0-9]{1,2}(\.[0-9]{1,2})?", hours):
         return moment(text)
+    if _DATE.fullmatch(text):
+        text += "T00:00"  # a date alone takes no zone
     minutes = round(float(hours) * 60)
     whole, rest = divmod(abs(minutes), 60)
     zoned = moment(f"{text}{'-' if minutes < 0 else '+'}{whole:02}:{rest:02}")

@@ -55,6 +55,11 @@ def test_a_time_of_some_place_is_read_with_its_hours_from_utc(text: str, hours: 
     assert 1759501800.0 == local_moment(text, hours)
 
 
+def test_a_day_of_some_place_begins_there() -> None:
+    assert 1759449600.0 + 8 * 3600 == local_moment("2025-10-03", "-8")
+    assert 1759449600.0 == local_moment("2025-10-03", "")
+
+
 @pytest.mark.parametrize("hours", ["", "-8", "x"])
 def test_what_is_no_time_is_none_in_every_place(hours: str) -> None:
     assert None is local_moment("soon", hours)
