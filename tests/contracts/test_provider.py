@@ -98,6 +98,13 @@ GENUINE = [vector for vector in VECTORS if vector.said["genuine"]]
 SIGNED = [vector for vector in GENUINE if vector.built().scheme().signs]
 every = pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
 genuine = pytest.mark.parametrize("vector", GENUINE, ids=lambda vector: vector.name)
+READY = {
+    (one.provider, str(sorted(one.table))): one
+    for one in reversed(GENUINE)
+    if any(event["documents"] for event in one.said.get("events", ()))
+}
+"""The first callback of each provider, and of each way to configure it, that names a document."""
+ready = pytest.mark.parametrize("vector", READY.values(), ids=lambda vector: vector.name)
 signed = pytest.mark.parametrize("vector", SIGNED, ids=lambda vector: vector.name)
 signs_the_body, signs_the_time = (
     pytest.mark.parametrize(
@@ -141,10 +148,10 @@ def test_a_changed_body_is_refused(vector: Vector) -> None:
 
 
 @signs_the_time
-@pytest.mark.parametrize("seconds", [-301, 301, 86_400 * 365, -86_400 * 365])
-def test_a_clock_outside_the_window_is_refused(vector: Vector, seconds: int) -> None:
+def test_a_clock_outside_the_window_is_refused(vector: Vector) -> None:
     assert is_genuine(vector.built(), vector.request, vector.now)
-    assert not is_genuine(vector.built(), vector.request, vector.now + seconds)
+    for seconds in (-301, 301, 86_400 * 365, -86_400 * 365):
+        assert not is_genuine(vector.built(), vector.request, vector.now + seconds), seconds
 
 
 @signed
@@ -154,13 +161,12 @@ def test_another_secret_is_refused(vector: Vector) -> None:
 
 
 @signed
-@pytest.mark.parametrize(
-    "values", [[], [""], ["garbage"], ["é\x80ÿ"], [","], ["=" * 5_000], [f"t={'9' * 400},v1={'0' * 64}"], ["t=,v1="]]
-)
-def test_a_spoiled_signature_header_is_refused(vector: Vector, values: list[str]) -> None:
+def test_a_spoiled_signature_header_is_refused(vector: Vector) -> None:
+    texts = ("", "garbage", "é\x80ÿ", ",", "=" * 5_000, f"t={'9' * 400},v1={'0' * 64}", "t=,v1=")
     for name in vector.said["signed_in"]:
-        spoiled = with_header(vector.request, name, values)
-        assert not is_genuine(vector.built(), spoiled, vector.now)
+        for values in ([], *([text] for text in texts)):
+            spoiled = with_header(vector.request, name, values)
+            assert not is_genuine(vector.built(), spoiled, vector.now), values
 
 
 @signed
@@ -188,7 +194,7 @@ def test_a_hostile_body_is_at_most_not_understood(vector: Vector) -> None:
         understood(provider, request)
 
 
-@genuine
+@ready
 def test_whatever_the_callback_says_no_credential_leaves_the_credential_headers(vector: Vector) -> None:
     provider = vector.built()
     secrets = list(revealed(provider.settings))
@@ -199,7 +205,7 @@ def test_whatever_the_callback_says_no_credential_leaves_the_credential_headers(
                 assert [] == [secret for secret in secrets if secret in shown]
 
 
-@genuine
+@ready
 def test_a_hostile_id_stays_one_segment_of_the_url(vector: Vector) -> None:
     provider = vector.built()
     usual = next((asked(provider, ref, Answer(status=200)) for ref in refs(understood(provider, vector.request))), [])
