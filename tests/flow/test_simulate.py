@@ -67,8 +67,8 @@ class Stand:
 
     @property
     def by_command(self) -> bool:
-        """Of the described ones a few of every kind are run by the command; the others by what the command runs, because
-        each process more takes a second."""
+        """Of the described ones a few of every kind are run by the command; the others by what the command runs,
+        because each process more takes a second."""
         return self.provider in BY_COMMAND or not is_described(self.provider)
 
     @contextmanager
