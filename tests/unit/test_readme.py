@@ -28,7 +28,7 @@ from webhook_svc.sinks import SINKS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-TESTS = ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest -n 3 --dist loadfile"
+TESTS = ".venv/bin/pip install -e '.[test]' && .venv/bin/pytest -n 4 --dist loadfile"
 DEMO = "python3 -m venv .venv && .venv/bin/pip install -e . && .venv/bin/webhook-svc demo"
 HOSTILE_BODIES = (
     *(b"", b"not json", b"\xff\xfe{}", b"null", b"1", b'"text"', b"[]", b"[[1]]", b"{}"),
