@@ -4,16 +4,14 @@ import json
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from tests.flow.processes import Line, environment
 from tests.flow.world import FORWARDED, World
 from tests.guard import check
-from tests.kinds import is_described, provider_kind
-from webhook_svc import wiring
+from tests.kinds import provider_kind
 from webhook_svc.core.asking import Query
 from webhook_svc.core.errors import Problem
 from webhook_svc.core.ports import Provider, Simulator
@@ -28,7 +26,6 @@ SENT = 3
 PARTS = ("document", "certificate", "audit")
 WITH_POSTGRES = ("esignon", "firma", "generic", "indexhealth", "okdokument", "telnyx")
 """What a provider says is the same on both stores: a few show it."""
-BY_COMMAND = ("adobe-sign", "dropbox-sign", "pandadoc", "scrive", "zoho-sign")
 RETRY = {"delays": [0.2, 1, 5], "not_ready": [0.2, 1, 5]}
 
 
@@ -65,27 +62,10 @@ class Stand:
         simulator: Simulator = SIMULATORS.load(self.provider)(secret=self._secret, api_key=self._api_key)
         return simulator.source(f"http://127.0.0.1:{self.port}")
 
-    @property
-    def by_command(self) -> bool:
-        """Of the described ones a few of every kind are run by the command; the others by what the command runs,
-        because each process more takes a second."""
-        return self.provider in BY_COMMAND or not is_described(self.provider)
-
-    @contextmanager
-    def played(self, service: int) -> Iterator[None]:
-        """What `command` does, in this process."""
-        with wiring.simulation(self.provider, secret=self._secret, api_key=self._api_key, port=self.port) as play:
-            for number in range(SENT):
-                sent = play.complete(f"{self.provider}-{number}", self._address(service), title="Deed")
-                assert {200} == {one.status for one in sent}
-            yield
-
     def command(self, service: int) -> str:
         given = f"--secret {self._secret} --api-key {self._api_key} --port {self.port} --send {SENT} --serve"
-        return f"webhook-svc simulate {self.provider} --to {self._address(service)} {given}"
-
-    def _address(self, service: int) -> str:
-        return f"http://127.0.0.1:{service}/" + "/".join(("hooks", self.provider, *self._tokens))
+        path = "/".join(("hooks", self.provider, *self._tokens))
+        return f"webhook-svc simulate {self.provider} --to http://127.0.0.1:{service}/{path} {given}"
 
 
 def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_mailbox(
@@ -104,13 +84,9 @@ def test_every_simulated_provider_delivers_what_it_sends_to_folder_bucket_and_ma
         up = Line(f"webhook-svc migrate && exec webhook-svc up --port {port}", environ, tmp_path / "service.log")
         stack.callback(up.kill)
         until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), "the service to be ready")
-        run = [one for one in stands if one.by_command]
-        lines = [Line(one.command(port), environ, tmp_path / f"{one.provider}.shown") for one in run]
+        lines = [Line(stand.command(port), environ, tmp_path / f"{stand.provider}.shown") for stand in stands]
         for line in lines:
             stack.callback(line.kill)
-        for stand in stands:
-            if not stand.by_command:
-                stack.enter_context(stand.played(port))
         assert world.mailbox.wait_for(len(stands) * SENT, 180), "\n".join(line.text() for line in lines)
         until(lambda: not _jobs(store), "all work to be done")
         for line in lines:
