@@ -235,6 +235,11 @@ def test_a_family_that_no_search_would_find_is_known() -> None:
     assert "Adyen's notifications" == found(callback(body), "ab" * 20).known
 
 
+def test_of_several_digests_of_one_secret_the_strongest_is_taken() -> None:
+    weak, strong = digest(BODY, alg="sha1").hex(), digest(BODY).hex()
+    assert "hmac-sha256" == found(callback(x_hub_signature=f"sha1={weak},sha256={strong}")).settings.alg
+
+
 def test_message_signatures_are_known_and_cover_the_body_where_it_is_covered() -> None:
     settings = VerifySettings(
         alg="hmac-sha256", message="{base}", encoding="base64", signature="header:signature", key="utf8"

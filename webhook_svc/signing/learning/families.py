@@ -17,7 +17,7 @@ _ADYEN: Final = (
 
 def families() -> Iterator[tuple[str, VerifySettings]]:
     """(what it is, the settings)"""
-    for alg, digits in (("sha1", 40), ("sha256", 64), ("sha512", 128)):
+    for alg, digits in (("sha512", 128), ("sha256", 64), ("sha1", 40)):  # a sender may send several: the strongest
         yield "a signature in X-Hub-Signature", _hub(alg, digits)
     for above in ("/notificationItems/0/NotificationRequestItem", ""):
         yield "Adyen's notifications", _adyen(above)
